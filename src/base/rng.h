@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* A small seeded generator (splitmix64: Steele, Lea, Flood, OOPSLA 2014) for jitter, seeds and tests.
+ *
+ * Invariant: the same seed gives the same sequence on every host. Not for secrets. evb__rng_seed_random asks
+ * the system for a seed (getrandom) and falls back to clock and address, never failing. Threads: one owner
+ * per evb__rng.
+ */
+#ifndef EVB__BASE_RNG_H
+#define EVB__BASE_RNG_H
+
+#include <stdint.h>
+
+struct evb__rng {
+    uint64_t state;
+};
+
+void evb__rng_init(struct evb__rng *rng, uint64_t seed);
+uint64_t evb__rng_next(struct evb__rng *rng);
+uint64_t evb__rng_below(struct evb__rng *rng,
+                        uint64_t bound); /* uniform in [0, bound), unbiased; bound 0 gives 0 */
+uint64_t evb__rng_seed_random(void);
+
+#endif

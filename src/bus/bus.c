@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: MIT */
+/* The bus itself: creating it, its lock and what must not be left undone when it is released, destroying it. */
+#include "bus/bus.h"
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "base/opts.h"
+#include "base/park.h"
+#include "base/rng.h"
+
+#include <string.h>
+
+#define PAYLOAD_DEFAULT ((uint32_t)1 << 20)
+#define WARNING_DEFAULT 64
+
+/* ---- callbacks of this thread ---- */
+
+bool evb__in_callback(const struct evb__self *self)
+{
+    return self->callbacks != 0 || (self->slot != NULL && self->slot->depth != 0);
+}
+
+static void destroy_deferred(struct evb__self *self);
+
+void evb__callback_begin(struct evb__self *self)
+{
+    self->callbacks++;
+}
+
+void evb__callback_end(struct evb__self *self)
+{
+    self->callbacks--;
+    if (self->deferred != NULL) destroy_deferred(self);
+}
+
+void evb__emit_left(struct evb__self *self, void *mark)
+{
+    evb__serve_mark(mark);
+    if (self->deferred != NULL) destroy_deferred(self);
+}
+
+/* ---- the lock ---- */
+
+void evb__bus_lock(evb_bus *bus)
+{
+    evb__mutex_lock(&bus->lock);
+    evb__fired_remove_locked(bus); /* so that what follows does not see a once that has fired */
+}
+
+/* free_user runs here and nowhere else: unlocked, counted, and as a callback. A bus destroyed by one of them is finished by the callback's end,
+ * which therefore comes after this batch has been given back: it may be the same bus. */
+static void finish_extras(evb_bus *bus, struct evb__extra *due)
+{
+    struct evb__self *self = evb__self();
+
+    evb__callback_begin(self);
+    while (due != NULL) {
+        struct evb__extra *extra = due;
+
+        due = extra->finish_next;
+        if (extra->free_user != NULL) extra->free_user(extra->user);
+        evb__free(extra, sizeof *extra + extra->text_size + 1);
+    }
+    (void)evb__sub_rel(&bus->finishing, 1); /* pairs with destroy's load: the calls are over */
+    evb__serve_mark(bus);                   /* wakes it, with the reference of serve_locked */
+    evb__callback_end(self);
+}
+
+/* What emits left behind, then limbo. Answers extras to finish; *ret_wake: somebody waits for news and there are some. */
+static struct evb__extra *serve_locked(evb_bus *bus, bool *ret_wake)
+{
+    struct evb__extra *due;
+
+    if (evb__xchg_acqrel(&bus->work, 0) != 0) { /* pairs with evb__bus_request */
+        evb__fired_remove_locked(bus);
+        if (bus->waiters != 0) *ret_wake = true;
+    }
+    due = evb__reclaim_locked(bus);
+    if (due != NULL) {
+        (void)evb__add_rlx(&bus->finishing, 1); /* before the unlock, which publishes it to destroy */
+        (void)evb__add_rlx(&bus->refs, 1);      /* for finish_extras: destroy may be waiting for just that; ours is held */
+    }
+    return due;
+}
+
+void evb__bus_unlock(evb_bus *bus)
+{
+    for (;;) {
+        bool wake = false;
+        struct evb__extra *due = serve_locked(bus, &wake);
+
+        if (wake) (void)evb__add_rel(&bus->epoch, 1); /* pairs with evb__departure_wait's load before its look */
+        evb__mutex_unlock(&bus->lock);
+        if (wake) evb__wake_all(&bus->epoch);
+        if (due != NULL) finish_extras(bus, due);
+        /* A read-modify-write, not a load: an emit that left work and found us still holding the lock is ordered before it. Pairs with
+         * the exchange in evb__bus_request. */
+        if (evb__add_acqrel(&bus->work, 0) == 0) return;
+        if (!evb__mutex_trylock(&bus->lock)) return; /* then the holder will */
+    }
+}
+
+void evb__bus_request(evb_bus *bus)
+{
+    (void)evb__xchg_acqrel(&bus->work, 1); /* pairs with serve_locked and the last look of evb__bus_unlock */
+    if (evb__mutex_trylock(&bus->lock)) evb__bus_unlock(bus);
+}
+
+void evb__serve_mark(void *mark)
+{
+    evb_bus *bus = mark;
+
+    evb__bus_request(bus);
+    evb__bus_unref(bus);
+}
+
+void evb__bus_unref(evb_bus *bus)
+{
+    if (evb__sub_acqrel(&bus->refs, 1) != 1) return; /* acquire: what the other holders did; pairs with their release */
+    evb__mutex_destroy(&bus->lock);
+    evb__free(bus, sizeof *bus);
+}
+
+int32_t evb__bus_enter(evb_bus *bus)
+{
+    if (bus == NULL) return EVB_EINVAL;
+    if (bus->generation != evb__process_generation()) return EVB_EFORKED;
+    return EVB_OK;
+}
+
+/* ---- create ---- */
+
+static void retire_block(void *arg, struct evb__limbo *block)
+{
+    evb__limbo_block_locked(arg, block);
+}
+
+static void place_moved(void *arg, uint32_t head, uint32_t place)
+{
+    evb_bus *bus = arg;
+
+    for (uint32_t number = head; number != 0;) {
+        struct evb__listener *listener = evb__listener(bus, number);
+
+        listener->home.wild.place = place;
+        number = evb__ld_rlx(&listener->next); /* writers are under the lock */
+    }
+}
+
+static const char *name_of(const struct evb__indexed *record, uint32_t *ret_size)
+{
+    const evb_topic *topic = (const evb_topic *)((const char *)record - offsetof(evb_topic, indexed));
+
+    *ret_size = topic->named.size;
+    return topic->name;
+}
+
+static int32_t check_opts(const evb_bus_opts *given, evb_bus_opts *opts)
+{
+    int32_t status = evb__opts_read(opts, sizeof *opts, sizeof *opts, given);
+
+    if (status != EVB_OK) return status;
+    if (evb__dialect(opts->dialect) == NULL || opts->flags != 0) return EVB_EINVAL;
+    if (opts->drain_timeout_ns < EVB_FOREVER) return EVB_EINVAL;
+    if (opts->pool != NULL || opts->store != NULL || opts->schemas != NULL) return EVB_ENOTSUP;
+    return EVB_OK;
+}
+
+static int32_t build(evb_bus *bus, const evb_bus_opts *opts)
+{
+    struct evb__retirer retirer = {retire_block, bus};
+    int32_t status;
+
+    bus->generation = evb__process_generation();
+    bus->dialect = evb__dialect(opts->dialect);
+    bus->reserved_first = opts->dialect == EVB_TOPICS_DOT ? '$' : -1;
+    bus->max_payload = opts->max_payload_bytes == 0            ? PAYLOAD_DEFAULT
+                       : opts->max_payload_bytes == UINT32_MAX ? SIZE_MAX
+                                                               : opts->max_payload_bytes;
+    bus->listener_warning = opts->listener_warning == 0 ? WARNING_DEFAULT : opts->listener_warning;
+    bus->hook = opts->hook;
+    bus->hook_user = opts->hook_user;
+    bus->hook_mask = opts->hook_mask == 0 ? 1u << EVB_HOOK_ERROR : opts->hook_mask;
+    bus->seed = evb__rng_seed_random();
+    if (opts->name != NULL) memcpy(bus->name, opts->name, strnlen(opts->name, sizeof bus->name - 1));
+    evb__init(&bus->refs, 1);
+    evb__mutex_init(&bus->lock);
+    evb__names_init(&bus->names, bus->seed, retirer);
+    status = evb__index_init(&bus->index, bus->dialect, bus->seed, name_of);
+    if (status == EVB_OK) status = evb__trie_init(&bus->trie, bus->dialect, bus->seed, retirer, place_moved, bus);
+    return status;
+}
+
+int32_t evb_bus_create(const evb_bus_opts *opts, evb_bus **ret_bus)
+{
+    evb_bus_opts o;
+    evb_bus *bus;
+    int32_t status;
+
+    if (ret_bus == NULL) return EVB_EINVAL;
+    status = check_opts(opts, &o);
+    if (status != EVB_OK) return status;
+    evb__alloc_pin();
+    status = evb__readers_init(evb__serve_mark);
+    if (status != EVB_OK) return status;
+    bus = evb__zalloc(sizeof *bus, EVB__CACHE_LINE);
+    if (bus == NULL) return EVB_ENOMEM;
+    status = build(bus, &o);
+    if (status != EVB_OK) {
+        evb__mutex_destroy(&bus->lock);
+        evb__free(bus, sizeof *bus);
+        return status;
+    }
+    *ret_bus = bus;
+    return EVB_OK;
+}
+
+/* ---- destroy ---- */
+
+static int32_t close_topic(struct evb__named *named, void *bus)
+{
+    evb_topic *topic = EVB__CONTAINER(named, evb_topic, named);
+
+    evb__snapshot_close_locked(bus, topic, &evb__closed_snapshot);
+    return 0;
+}
+
+static bool covers_bus(uintptr_t hazard, const struct evb__slot *slot, uint32_t entry, const void *bus)
+{
+    (void)slot;
+    (void)entry;
+    return evb__hazard_of_bus(hazard, bus);
+}
+
+/* Topics with handles stay, without a bus to reach; the others go. */
+static int32_t leave_topic(struct evb__named *named, void *bus)
+{
+    evb_topic *topic = EVB__CONTAINER(named, evb_topic, named);
+
+    if (topic->refs == 0) evb__limbo_topic_locked(bus, topic);
+    return 0;
+}
+
+/* Contexts that another thread is freeing right now. */
+static void wait_finishing(evb_bus *bus)
+{
+    evb__bus_lock(bus);
+    bus->waiters++;
+    bus->urgent = 1; /* one more pass over everything, now that no emit is in the way */
+    for (;;) {
+        uint32_t epoch = evb__ld_acq(&bus->epoch); /* pairs with evb__bus_unlock, as in evb__departure_wait */
+
+        evb__bus_unlock(bus);
+        if (evb__ld_acq(&bus->finishing) == 0) break; /* pairs with finish_extras */
+        (void)evb__park(&bus->epoch, epoch, EVB_FOREVER);
+        evb__bus_lock(bus);
+    }
+}
+
+/* The second half: no listener is left to be called, no callback of this thread is under way. */
+static void finish_destroy(evb_bus *bus)
+{
+    struct evb__departure departure = {.query = {covers_bus, bus, 0}, .bus = bus};
+
+    evb__departure_wait(&departure);
+    wait_finishing(bus);
+    evb__mutex_lock(&bus->lock);
+    (void)evb__names_each(&bus->names, leave_topic, bus);
+    evb__names_fini(&bus->names);
+    evb__trie_fini(&bus->trie);
+    evb__index_fini(&bus->index);
+    evb__reclaim_everything(bus);
+    evb__listeners_fini(bus);
+    evb__free(bus->owners, sizeof(*bus->owners) * bus->owner_buckets);
+    bus->owners = NULL;
+    bus->owner_buckets = bus->high = 0;
+    bus->finished = true;
+    evb__mutex_unlock(&bus->lock);
+    evb__bus_unref(bus);
+}
+
+static void destroy_deferred(struct evb__self *self)
+{
+    while (self->deferred != NULL && !evb__in_callback(self)) {
+        evb_bus *bus = self->deferred;
+
+        self->deferred = bus->deferred_next;
+        finish_destroy(bus);
+    }
+}
+
+/* Inside a callback: the rest waits for the outermost one to return. A mark on the outermost emit brings it here. */
+static void defer_destroy(struct evb__self *self, evb_bus *bus)
+{
+    void *none = NULL;
+
+    bus->deferred_next = self->deferred;
+    self->deferred = bus;
+    if (self->slot == NULL || self->slot->depth == 0) return;
+    (void)evb__add_rlx(&bus->refs, 1); /* for the mark; ours is still held */
+    if (!evb__cas_acqrel(&self->slot->entry[0].mark, &none, bus)) /* as in evb__readers_mark; already marked will do */
+        (void)evb__sub_rel(&bus->refs, 1);
+}
+
+void evb_bus_destroy(evb_bus *bus)
+{
+    struct evb__self *self = evb__self();
+    bool again;
+
+    if (evb__bus_enter(bus) != EVB_OK) return;
+    evb__bus_lock(bus);
+    again = evb__ld_rlx(&bus->closed) != 0; /* under the lock */
+    if (!again) {
+        evb__st_rel(&bus->closed, 1); /* pairs with evb_emit's load: a hint, the closed snapshots decide */
+        (void)evb__remove_all_locked(bus);
+        (void)evb__names_each(&bus->names, close_topic, bus);
+    }
+    evb__bus_unlock(bus);
+    if (again) return; /* a second time from inside a callback */
+    if (evb__in_callback(self))
+        defer_destroy(self, bus);
+    else
+        finish_destroy(bus);
+}

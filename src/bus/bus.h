@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: MIT */
+/* The bus: what its parts share. Listener records, topic records, snapshots, and the lock that orders their writers.
+ *
+ *      name table --> topic record --> snapshot { fn,user | fn,user | ... }     what an emit runs through, merged and in order
+ *                        |   ^                     |
+ *                        |   home                  index[]: which listener each entry is
+ *                        v   |                     v
+ *                     literal listeners <---> listener records (by number) <---> lists of the pattern trie
+ *
+ * Invariant: (1) a topic's snapshot holds exactly the live listeners whose pattern matches it, in order (priority descending, then order ascending), plus dead
+ * entries whose fn is evb__dead_listener; NULL when there are none. (2) A record exists for a topic that has a handle or a literal listener, for no
+ * other. (3) What an emit may still see is in limbo, never freed: listeners, blocks and topics each carry the ticket of the
+ * observation after they became unreachable (base/reader.h). (4) All writers hold bus->lock; no user code runs under it; an emit never
+ * waits for it: what an emit has to leave behind goes to bus->work, which whoever unlocks must look at.
+ * Threads: emit.c and named_emit.c run in any thread, announced; everything with _locked under bus->lock.
+ */
+#ifndef EVB__BUS_BUS_H
+#define EVB__BUS_BUS_H
+
+#include "evbus/bus.h"
+
+#include "base/atomic.h"
+#include "base/reader.h"
+#include "base/thread.h"
+#include "topic/dialect.h"
+#include "topic/index.h"
+#include "topic/limbo.h"
+#include "topic/names.h"
+#include "topic/trie.h"
+
+/* What our own thunks and the dead entry answer: "do not count me". A user's handler may return it too: emit compares fn. */
+#define EVB__SKIPPED INT32_MIN
+
+/* ---- snapshots: snapshot.c ---- */
+
+struct evb__entry {
+    EVB__ATOMIC(evb_handler) fn;
+    void *user;
+};
+
+/* Followed by its entries. flags is 0 for all but the shared snapshot of closed topics: one test covers every special case. */
+struct evb__snapshot {
+    EVB__ATOMIC(uint32_t) count;
+    uint32_t flags;
+};
+enum { EVB__SNAPSHOT_CLOSED = 1 };
+
+/* A snapshot of its own memory. limbo.hazard is the topic, from birth. After the entries: uint32_t index[capacity], 0 = dead. */
+struct evb__snapshot_block {
+    struct evb__limbo limbo;
+    uint32_t capacity, dead;
+    struct evb__snapshot head;
+};
+
+/* ---- listeners: listener.c ---- */
+
+enum {
+    EVB__LISTENER_FREE = 0,
+    EVB__LISTENER_LIVE = 1,
+    EVB__LISTENER_CLAIMED = 2, /* a once whose call has been won; its removal is on the way */
+    EVB__LISTENER_REMOVED = 3  /* in limbo */
+};
+
+/* One cache line. A listener alone on its topic is its own snapshot: {one, entry} is laid out as a snapshot of one entry. */
+struct evb__listener {
+    struct evb__snapshot one;
+    struct evb__entry entry;
+    union {
+        int64_t order;   /* registration number, negative when prepended */
+        uint64_t ticket; /* literal in limbo; 0 = not observed yet */
+    } u;
+    union {
+        evb_topic *topic; /* literal */
+        struct {
+            uint32_t place, rank; /* wildcard: in the trie; length of its list when it was added, or more */
+        } wild;
+        uint64_t ticket; /* wildcard in limbo: emits by name may still read its order */
+    } home;
+    struct evb__extra *extra;    /* rarely used fields, NULL for a plain listener */
+    EVB__ATOMIC(uint32_t) next;  /* older listener of the same pattern */
+    uint32_t prev;               /* newer one; in limbo and in the free list: the next record */
+    uint32_t generation;         /* upper half of the id; steps when the record is freed */
+    EVB__ATOMIC(uint8_t) state;
+    uint8_t wild, in_limbo, counted; /* counted: inspect.c, under the lock */
+};
+
+struct evb__extra {
+    evb_bus *bus;
+    evb_handler fn;
+    void *user;
+    evb_free_fn free_user;
+    evb_filter_fn filter;
+    const void *owner;
+    struct evb__extra *owner_next, **owner_link;
+    struct evb__extra *finish_next;
+    struct evb__slot *own_slot; /* removed inside a callback: of this thread, where only own_running matters for free_user */
+    uint32_t own_running;       /* bit per entry of the slot in which the listener itself was running */
+    uint32_t once_next;         /* fired onces waiting for their removal */
+    uint32_t number;            /* of the listener */
+    int32_t priority;
+    uint32_t flags;             /* EVB_ONCE, EVB_MONITOR */
+    uint32_t text_size;         /* wildcard: the pattern, for whom it matches while it is in limbo */
+    char text[];
+};
+
+#define EVB__LISTENER_BITS  22
+#define EVB__LISTENER_MAX   (((uint32_t)1 << EVB__LISTENER_BITS) - 1)
+#define EVB__LISTENER_CHUNK 64
+#define EVB__LISTENER_FAN   256
+
+struct evb__listener_fan {
+    EVB__ATOMIC(struct evb__listener *) chunk[EVB__LISTENER_FAN];
+};
+
+/* A call that is running now, for listeners with a record (thunk.c): innermost first, on the stacks of the thunks. */
+struct evb__running {
+    const struct evb__listener *listener;
+    uint32_t entry; /* of the slot */
+    struct evb__running *outer;
+};
+
+/* ---- topics: topics.c ---- */
+
+struct evb_topic {
+    struct evb__named named;
+    EVB__ATOMIC(struct evb__snapshot *) snapshot;
+    evb_bus *bus;
+    struct evb__indexed indexed; /* in limbo: the next topic there */
+    union {
+        struct {
+            uint32_t first;     /* newest literal listener, 0 = none */
+            uint32_t listeners; /* how many */
+        } list;
+        uint64_t ticket; /* in limbo */
+    } u;
+    uint32_t refs;    /* handles */
+    uint16_t warned;  /* the leak guard has spoken */
+    char name[];
+};
+
+/* ---- the bus ---- */
+
+#define EVB__OWNER_BUCKETS_MIN 16
+
+struct evb_bus {
+    /* read by every emit, constant after create */
+    uint32_t generation;
+    int reserved_first; /* first byte of names that nobody may publish ('$' in DOT), or -1 */
+    size_t max_payload;
+    const struct evb__dialect *dialect;
+    uint64_t seed;
+    struct evb__names names;
+    struct evb__trie trie;
+    EVB__ATOMIC(size_t) registered; /* registrations so far: emits by name skip what came after their start */
+    EVB__ATOMIC(struct evb__listener_fan *) fans[EVB__LISTENER_FAN];
+
+    /* any thread */
+    EVB__ATOMIC(uint32_t) closed;
+    EVB__ATOMIC(uint32_t) work;   /* something for the next unlock: fired onces, an emit that left */
+    EVB__ATOMIC(uint32_t) fired;  /* stack of onces that have fired, by number */
+    EVB__ATOMIC(uint32_t) epoch;  /* steps when waiters should look again */
+    EVB__ATOMIC(uint32_t) refs;   /* of this memory: the owner, topic handles, marks */
+    EVB__ATOMIC(uint32_t) finishing; /* free_user calls under way */
+    EVB__ATOMIC(size_t) errors;   /* handlers that returned non-zero */
+    evb_hook_fn hook;
+    void *hook_user;
+    uint32_t hook_mask, listener_warning;
+
+    /* under lock */
+    struct evb__mutex lock;
+    struct evb__index index;
+    int64_t order;          /* registrations so far */
+    uint32_t listeners;     /* live */
+    uint32_t topics;        /* records */
+    uint32_t high, free_listener;
+    uint32_t waiters;       /* threads in off_wait and destroy */
+    uint32_t limbo_new;     /* things put into limbo since the last observation */
+    uint32_t limbo_listeners;
+    uint32_t urgent;        /* limbo holds something that somebody waits for */
+    struct evb__limbo *limbo_blocks;
+    evb_topic *limbo_topics;
+    struct evb__extra **owners; /* hash by owner */
+    uint32_t owner_buckets, owned;
+    bool finished;          /* destroyed to the end: only topic handles and this memory are left */
+    evb_bus *deferred_next;
+    char name[64];
+};
+
+/* Announced while a name is being looked up and while an emit has no topic record. */
+static inline uintptr_t evb__bus_hazard(const evb_bus *bus)
+{
+    return (uintptr_t)bus | 2;
+}
+
+/* bus.c */
+void evb__bus_lock(evb_bus *bus);
+void evb__bus_unlock(evb_bus *bus); /* serves bus->work, then runs the free_user calls that became due, unlocked */
+int32_t evb__bus_enter(evb_bus *bus); /* what every call on the listener side begins with: EVB_EINVAL, EVB_EFORKED or EVB_OK */
+void evb__bus_request(evb_bus *bus);  /* work has been left: serve it now if the lock is free, else its holder will */
+void evb__bus_unref(evb_bus *bus);
+void evb__serve_mark(void *mark); /* a bus, with the reference that came with the mark */
+void evb__callback_begin(struct evb__self *self);
+void evb__callback_end(struct evb__self *self);
+void evb__emit_left(struct evb__self *self, void *mark); /* an emit found a mark when it left */
+bool evb__in_callback(const struct evb__self *self);
+
+/* reclaim.c */
+void evb__limbo_listener_locked(evb_bus *bus, struct evb__listener *listener, uint32_t number);
+void evb__limbo_block_locked(evb_bus *bus, struct evb__limbo *block);
+void evb__limbo_topic_locked(evb_bus *bus, evb_topic *topic);
+/* One pass: observes if there is something new, frees what no emit can see, tells the emits in the way of what is urgent.
+ * Answers the extras whose free_user is due, linked by finish_next; the caller runs them unlocked. */
+struct evb__extra *evb__reclaim_locked(evb_bus *bus);
+void evb__reclaim_everything(evb_bus *bus); /* destroy: no emit of this bus is left, no lock needed */
+bool evb__hazard_of_bus(uintptr_t hazard, const evb_bus *bus);
+
+/* Waiting for emits to leave: off_wait and destroy. The query's ticket is filled in here. */
+struct evb__departure {
+    struct evb__readers_query query;
+    evb_bus *bus;
+};
+void evb__departure_wait(struct evb__departure *departure);
+
+/* listener.c */
+struct evb__listener *evb__listener(const evb_bus *bus, uint32_t number); /* any thread; number != 0 and allocated */
+int32_t evb__listener_alloc_locked(evb_bus *bus, uint32_t *ret_number);
+void evb__listener_free_locked(evb_bus *bus, uint32_t number);
+int64_t evb__listener_id(const evb_bus *bus, uint32_t number);
+/* The record behind an id, live or in limbo; NULL: nothing, and *ret_number untouched. */
+struct evb__listener *evb__listener_by_id_locked(const evb_bus *bus, int64_t id, uint32_t *ret_number);
+int32_t evb__listener_priority(const struct evb__listener *listener);
+bool evb__listener_before(const struct evb__listener *a, const struct evb__listener *b);
+bool evb__listener_counts(const struct evb__listener *listener); /* not a monitor */
+void evb__listeners_fini(evb_bus *bus);
+
+/* owner.c */
+int32_t evb__owner_add_locked(evb_bus *bus, struct evb__extra *extra);
+void evb__owner_remove_locked(evb_bus *bus, struct evb__extra *extra);
+struct evb__extra *evb__owner_first_locked(const evb_bus *bus, const void *owner);
+
+/* snapshot.c */
+extern struct evb__snapshot evb__closed_snapshot;
+int32_t evb__dead_listener(const evb_event *event, void *user); /* what a removed entry calls: EVB__SKIPPED */
+struct evb__entry *evb__snapshot_entries(struct evb__snapshot *snapshot);
+/* Makes room for a listener in the topic's snapshot. *ret_block: a new block, complete with the listener, to be committed
+ * or dropped; NULL when it fits in place. EVB_ENOMEM: nothing happened. */
+int32_t evb__snapshot_prepare_locked(evb_bus *bus, evb_topic *topic, const struct evb__listener *listener, uint32_t number,
+                                     struct evb__snapshot_block **ret_block);
+void evb__snapshot_commit_locked(evb_bus *bus, evb_topic *topic, struct evb__listener *listener, uint32_t number,
+                                 struct evb__snapshot_block *block);
+bool evb__snapshot_fits_locked(const evb_bus *bus, evb_topic *topic, const struct evb__listener *listener);
+void evb__snapshot_drop(struct evb__snapshot_block *block);
+/* A block with the given listeners, sorted and without repetitions. NULL: no memory. */
+struct evb__snapshot_block *evb__snapshot_make_locked(evb_bus *bus, evb_topic *topic, uint32_t *numbers, uint32_t count);
+/* The listener's entries die: in the current snapshot and in those in limbo. Never fails. */
+void evb__snapshot_kill_locked(evb_bus *bus, evb_topic *topic, const struct evb__listener *listener, uint32_t number);
+void evb__snapshot_close_locked(evb_bus *bus, evb_topic *topic, struct evb__snapshot *replacement);
+uint32_t evb__snapshot_count_locked(const evb_bus *bus, evb_topic *topic); /* live, monitors not counted */
+
+/* topics.c */
+evb_topic *evb__topic_find_locked(const evb_bus *bus, const char *name, size_t size);
+int32_t evb__topic_make_locked(evb_bus *bus, const char *name, size_t size, evb_topic **ret_topic); /* finds or makes */
+void evb__topic_settle_locked(evb_bus *bus, evb_topic *topic); /* removes the record when nobody needs it */
+void evb__topic_free(evb_topic *topic);
+
+/* remove.c */
+/* false: a once that had fired already, whose removal this was. */
+bool evb__listener_remove_locked(evb_bus *bus, struct evb__listener *listener, uint32_t number);
+void evb__fired_remove_locked(evb_bus *bus); /* the onces that have fired */
+uint32_t evb__remove_all_locked(evb_bus *bus);
+
+/* thunk.c */
+int32_t evb__thunk(const evb_event *event, void *listener);
+
+/* named_emit.c */
+int32_t evb__emit_unlisted(evb_bus *bus, struct evb__slot *slot, uint32_t entry, const struct evb__tokens *tokens, const void *data,
+                           size_t size);
+
+/* error.c */
+void evb__bus_error(evb_bus *bus, const evb_event *event, int32_t status);
+/* Cold half of every loop over listeners: fn answered non-zero. Answers 1 when the call does not count, else reports it and answers 0. */
+uint32_t evb__odd_answer(evb_bus *bus, const evb_event *event, evb_handler fn, int32_t answer);
+
+#endif

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/* An emit whose topic has no record: the listeners come straight from the pattern trie. Nothing is interned, nothing allocated.
+ *
+ * Matches are gathered into a small array on the stack, in calling order; when more match than fit, the first EVB__GATHER_MAX are called and the trie is
+ * asked again for those that come after the last one. While it gathers, the emit holds every listener of the bus; once it has the last batch it
+ * publishes which (wanted in the slot's entry, a bit per number modulo 32), so that a long callback delays the removal of those only.
+ */
+#include "bus/bus.h"
+
+#define EVB__GATHER_MAX 32
+
+struct found {
+    struct evb__listener *listener;
+    int64_t order;
+    int32_t priority;
+    uint32_t number;
+};
+
+struct gather {
+    evb_bus *bus;
+    size_t registered; /* registrations before this emit began: what is newer is not called */
+    bool again;        /* a batch has been called: last is its end */
+    bool more;         /* something did not fit */
+    struct found last;
+    uint32_t count;
+    struct found batch[EVB__GATHER_MAX];
+};
+
+static bool comes_before(const struct found *a, const struct found *b)
+{
+    return a->priority != b->priority ? a->priority > b->priority : a->order < b->order;
+}
+
+/* Keeps the batch sorted and free of repetitions (AMQP lists may be reported twice); what falls off its end is for the next round. */
+static void keep(struct gather *g, const struct found *f)
+{
+    uint32_t at = g->count, i;
+
+    while (at > 0 && comes_before(f, &g->batch[at - 1]))
+        at--;
+    if (at > 0 && g->batch[at - 1].order == f->order) return;
+    if (at == EVB__GATHER_MAX) {
+        g->more = true;
+        return;
+    }
+    if (g->count == EVB__GATHER_MAX)
+        g->more = true;
+    else
+        g->count++;
+    for (i = g->count - 1; i > at; i--)
+        g->batch[i] = g->batch[i - 1];
+    g->batch[at] = *f;
+}
+
+static void gather_list(uint32_t head, void *arg)
+{
+    struct gather *g = arg;
+    uint32_t next;
+
+    for (uint32_t number = head; number != 0; number = next) {
+        struct evb__listener *listener = evb__listener(g->bus, number);
+        struct found f = {listener, listener->u.order, evb__listener_priority(listener), number};
+
+        next = evb__ld_acq(&listener->next); /* pairs with unlink_from (remove.c) */
+        if (evb__ld_rlx(&listener->state) != EVB__LISTENER_LIVE) continue; /* a hint: the entry's fn decides */
+        if ((ptrdiff_t)((size_t)(f.order < 0 ? -f.order : f.order) - g->registered) > 0) continue;
+        if (g->again && !comes_before(&g->last, &f)) continue;
+        keep(g, &f);
+    }
+}
+
+/* The last batch is in hand: from here on only its members are held. */
+static void hold_only(struct evb__slot *slot, uint32_t entry, const struct gather *g)
+{
+    uint32_t wanted = 0;
+
+    for (uint32_t i = 0; i < g->count; i++)
+        wanted |= 1u << (g->batch[i].number & 31);
+    evb__st_rel(&slot->entry[entry].wanted, wanted); /* release: the walk is over; pairs with the loads of wanted in reclaim.c */
+}
+
+static uint32_t call_batch(evb_bus *bus, const struct gather *g, const evb_event *event)
+{
+    uint32_t called = g->count;
+
+    for (uint32_t i = 0; i < g->count; i++) {
+        struct evb__entry *entry = &g->batch[i].listener->entry;
+        evb_handler fn = evb__ld_rlx(&entry->fn); /* as in emit.c */
+        int32_t answer = fn(event, EVB__PLAIN_READ(entry->user));
+
+        if (evb__unlikely(answer != 0)) called -= evb__odd_answer(bus, event, fn, answer);
+    }
+    return called;
+}
+
+int32_t evb__emit_unlisted(evb_bus *bus, struct evb__slot *slot, uint32_t entry, const struct evb__tokens *tokens, const void *data,
+                           size_t size)
+{
+    evb_event event = {.data = data, .size = size, .topic = tokens->name, .topic_len = tokens->size};
+    struct gather g;
+    uint32_t called = 0;
+
+    g.bus = bus;
+    g.registered = evb__ld_acq(&bus->registered); /* pairs with evb_listen: what it counts is in the trie or newer */
+    g.again = false;
+    do {
+        g.more = false;
+        g.count = 0;
+        evb__trie_match(&bus->trie, tokens, gather_list, &g);
+        if (g.count == 0) break;
+        if (!g.more) hold_only(slot, entry, &g);
+        called += call_batch(bus, &g, &event);
+        g.last = g.batch[g.count - 1];
+        g.again = true;
+    } while (g.more);
+    evb__st_rlx(&slot->entry[entry].wanted, UINT32_MAX); /* published by leave */
+    return (int32_t)called;
+}

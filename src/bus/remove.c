@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT */
+/* Taking listeners out: off, off_wait, off_all, off_owner, fired onces, and all of them when the bus ends.
+ *
+ * Removal is: out of the list of its pattern, dead in every snapshot that holds it, into limbo. Nothing here can fail, because nothing here allocates.
+ */
+#include "bus/bus.h"
+
+#include <string.h>
+
+/* ---- out of the lists ---- */
+
+/* Lists run from new to old. The neighbours' links are followed by readers (emit by name): release, as when they were made. */
+static uint32_t unlink_from(evb_bus *bus, struct evb__listener *listener, uint32_t head, uint32_t number)
+{
+    uint32_t next = evb__ld_rlx(&listener->next); /* writers are under the lock */
+
+    if (next != 0) evb__listener(bus, next)->prev = listener->prev;
+    if (head == number) return next;
+    evb__st_rel(&evb__listener(bus, listener->prev)->next, next); /* pairs with the walk in named_emit.c */
+    return head;
+}
+
+struct killing {
+    evb_bus *bus;
+    struct evb__listener *listener;
+    uint32_t number;
+};
+
+static int32_t kill_in_topic(struct evb__indexed *record, void *arg)
+{
+    struct killing *k = arg;
+
+    evb__snapshot_kill_locked(k->bus, EVB__CONTAINER(record, evb_topic, indexed), k->listener, k->number);
+    return 0;
+}
+
+static void remove_literal(evb_bus *bus, struct evb__listener *listener, uint32_t number)
+{
+    evb_topic *topic = listener->home.topic;
+
+    topic->u.list.first = unlink_from(bus, listener, topic->u.list.first, number);
+    topic->u.list.listeners--;
+    evb__snapshot_kill_locked(bus, topic, listener, number);
+    evb__topic_settle_locked(bus, topic);
+}
+
+static void remove_wild(evb_bus *bus, struct evb__listener *listener, uint32_t number)
+{
+    struct killing k = {bus, listener, number};
+    uint32_t place = listener->home.wild.place, head = evb__trie_head(&bus->trie, place), rest;
+    char text[EVB__NAME_MAX + 1];
+    struct evb__tokens tokens;
+    uint32_t size = evb__trie_text(&bus->trie, place, text);
+
+    if (evb__pattern_split(bus->dialect, text, size, &tokens) == EVB_OK)
+        (void)evb__index_match(&bus->index, &tokens, kill_in_topic, &k);
+    rest = unlink_from(bus, listener, head, number);
+    if (rest != head) evb__trie_set_head(&bus->trie, place, rest);
+    if (rest == 0) evb__trie_release(&bus->trie, place);
+}
+
+/* Which entries of this thread's slot are inside this very listener: only those keep its context from being freed. */
+static void note_running(struct evb__extra *extra, const struct evb__listener *listener)
+{
+    struct evb__slot *slot = evb__self()->slot;
+
+    extra->own_slot = slot;
+    extra->own_running = 0;
+    if (slot == NULL) return;
+    for (const struct evb__running *call = slot->running; call != NULL; call = call->outer)
+        if (call->listener == listener) extra->own_running |= 1u << call->entry;
+}
+
+bool evb__listener_remove_locked(evb_bus *bus, struct evb__listener *listener, uint32_t number)
+{
+    uint8_t state = EVB__LISTENER_LIVE;
+    bool live;
+
+    evb__assert(evb__ld_rlx(&listener->state) != EVB__LISTENER_FREE && !listener->in_limbo);
+    /* Against the claim in thunk.c: a once has fired or it is removed. One that has fired is owed to bus->fired and keeps its state until it
+     * has come from there, so that its record is not freed while the stack links through it. */
+    live = evb__cas_rlx(&listener->state, &state, EVB__LISTENER_REMOVED);
+    evb__st_rlx(&listener->entry.fn, evb__dead_listener); /* relaxed: as in kill_in (snapshot.c) */
+    if (listener->extra != NULL) {
+        note_running(listener->extra, listener);
+        evb__owner_remove_locked(bus, listener->extra);
+    }
+    if (listener->wild)
+        remove_wild(bus, listener, number);
+    else
+        remove_literal(bus, listener, number);
+    bus->listeners--;
+    evb__limbo_listener_locked(bus, listener, number);
+    return live;
+}
+
+void evb__fired_remove_locked(evb_bus *bus)
+{
+    uint32_t number = evb__ld_rlx(&bus->fired); /* a hint: the exchange decides */
+
+    if (number == 0) return;
+    number = evb__xchg_acqrel(&bus->fired, 0); /* acquire: the links; pairs with the push in thunk.c */
+    while (number != 0) {
+        struct evb__listener *listener = evb__listener(bus, number);
+        uint32_t next = listener->extra->once_next;
+
+        evb__st_rlx(&listener->state, EVB__LISTENER_REMOVED); /* under the lock, and nobody claims a second time */
+        /* In limbo already: removed by hand between its claim and now. */
+        if (!listener->in_limbo) (void)evb__listener_remove_locked(bus, listener, number);
+        number = next;
+    }
+}
+
+/* ---- the calls ---- */
+
+static int32_t remove_id_locked(evb_bus *bus, int64_t id, struct evb__listener **ret_listener, uint32_t *ret_number)
+{
+    struct evb__listener *listener = evb__listener_by_id_locked(bus, id, ret_number);
+
+    *ret_listener = listener;
+    if (listener == NULL || listener->in_limbo) return EVB_ENOTFOUND;
+    return evb__listener_remove_locked(bus, listener, *ret_number) ? EVB_OK : EVB_ENOTFOUND;
+}
+
+int32_t evb_off(evb_bus *bus, int64_t id)
+{
+    int32_t status = evb__bus_enter(bus);
+    struct evb__listener *listener;
+    uint32_t number;
+
+    if (status != EVB_OK) return status;
+    if (id <= 0) return EVB_EINVAL;
+    evb__bus_lock(bus);
+    status = remove_id_locked(bus, id, &listener, &number);
+    evb__bus_unlock(bus);
+    return status;
+}
+
+/* What off_wait waits for. Kept on the waiter's stack, because the record may be freed while it waits. */
+struct departing {
+    const evb_bus *bus;
+    const evb_topic *topic; /* literal: only compared */
+    bool any_topic;         /* a plain wildcard removed earlier: its pattern is gone, so every topic of the bus counts */
+    uint32_t wanted, text_size;
+    char text[EVB__NAME_MAX + 1];
+};
+
+static bool departing_covers(uintptr_t hazard, const struct evb__slot *slot, uint32_t entry, const void *arg)
+{
+    const struct departing *d = arg;
+    const evb_topic *topic;
+
+    if (hazard == EVB__HAZARD_ALL) return true;
+    if (hazard == evb__bus_hazard(d->bus)) return (evb__ld_acq(&slot->entry[entry].wanted) & d->wanted) != 0; /* as in reclaim.c */
+    if (!evb__hazard_of_bus(hazard, d->bus)) return false;
+    if (d->any_topic) return true;
+    topic = (const evb_topic *)hazard; /* alive: announced */
+    if (d->topic != NULL) return topic == d->topic;
+    return evb__matches(d->bus->dialect, d->text, d->text_size, topic->name, topic->named.size);
+}
+
+static void describe_locked(struct departing *d, const struct evb__listener *listener, uint32_t number)
+{
+    d->wanted = 1u << (number & 31);
+    if (!listener->wild) {
+        d->topic = listener->home.topic;
+    } else if (listener->extra != NULL) {
+        d->text_size = listener->extra->text_size;
+        memcpy(d->text, listener->extra->text, d->text_size);
+    } else if (!listener->in_limbo) {
+        d->text_size = evb__trie_text(&d->bus->trie, listener->home.wild.place, d->text);
+    } else {
+        d->any_topic = true;
+    }
+}
+
+int32_t evb_off_wait(evb_bus *bus, int64_t id)
+{
+    int32_t status = evb__bus_enter(bus);
+    struct departing d = {.bus = bus};
+    struct evb__departure departure = {.query = {departing_covers, &d, 0}, .bus = bus};
+    struct evb__listener *listener;
+    uint32_t number;
+
+    if (status != EVB_OK) return status;
+    if (id <= 0) return EVB_EINVAL;
+    evb__bus_lock(bus);
+    listener = evb__listener_by_id_locked(bus, id, &number);
+    if (listener != NULL) describe_locked(&d, listener, number);
+    status = remove_id_locked(bus, id, &listener, &number);
+    evb__bus_unlock(bus);
+    if (listener == NULL) return status; /* freed already: no emit can be in it */
+    if (evb__in_callback(evb__self())) return status == EVB_OK ? EVB_EDEADLK : status;
+    evb__departure_wait(&departure);
+    return status;
+}
+
+uint32_t evb__remove_all_locked(evb_bus *bus)
+{
+    uint32_t removed = 0;
+
+    for (uint32_t number = bus->high; number > 0; number--) {
+        struct evb__listener *listener = evb__listener(bus, number);
+
+        if (evb__ld_rlx(&listener->state) == EVB__LISTENER_FREE || listener->in_limbo) continue; /* under the lock */
+        if (evb__listener_remove_locked(bus, listener, number)) removed++;
+    }
+    return removed;
+}
+
+static uint32_t list_head_locked(evb_bus *bus, const struct evb__tokens *tokens)
+{
+    if (tokens->wild == 0) {
+        const evb_topic *topic = evb__topic_find_locked(bus, tokens->name, tokens->size);
+
+        return topic != NULL ? topic->u.list.first : 0;
+    } else {
+        uint32_t place = evb__trie_find(&bus->trie, tokens);
+
+        return place != 0 ? evb__trie_head(&bus->trie, place) : 0;
+    }
+}
+
+static uint32_t remove_pattern_locked(evb_bus *bus, const struct evb__tokens *tokens)
+{
+    uint32_t removed = 0, number;
+
+    /* The list is looked up again each time: removing its last member may prune or move the place. */
+    while ((number = list_head_locked(bus, tokens)) != 0) {
+        if (evb__listener_remove_locked(bus, evb__listener(bus, number), number)) removed++;
+    }
+    return removed;
+}
+
+int32_t evb_off_all(evb_bus *bus, const char *pattern)
+{
+    int32_t status = evb__bus_enter(bus);
+    struct evb__tokens tokens;
+    uint32_t removed;
+
+    if (status != EVB_OK) return status;
+    if (pattern != NULL) {
+        status = evb__pattern_split(bus->dialect, pattern, strnlen(pattern, EVB__NAME_MAX + 1), &tokens);
+        if (status != EVB_OK) return status;
+    }
+    evb__bus_lock(bus);
+    removed = pattern == NULL ? evb__remove_all_locked(bus) : remove_pattern_locked(bus, &tokens);
+    evb__bus_unlock(bus);
+    return (int32_t)removed;
+}
+
+int32_t evb_off_owner(evb_bus *bus, const void *owner)
+{
+    int32_t status = evb__bus_enter(bus);
+    struct evb__extra *extra;
+    int32_t removed = 0;
+
+    if (status != EVB_OK) return status;
+    if (owner == NULL) return EVB_EINVAL;
+    evb__bus_lock(bus);
+    while ((extra = evb__owner_first_locked(bus, owner)) != NULL) {
+        if (evb__listener_remove_locked(bus, evb__listener(bus, extra->number), extra->number)) removed++;
+    }
+    evb__bus_unlock(bus);
+    return removed;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/* The call of a listener that needs more than its function: filter, once, monitor, free_user. Its entries carry this function and its record. */
+#include "bus/bus.h"
+
+/* The winner of a once hands the removal to whoever holds the bus' lock next, which is this thread if nobody does: an emit never
+ * waits for a lock. */
+static void fire(evb_bus *bus, struct evb__listener *listener)
+{
+    struct evb__extra *extra = listener->extra;
+    uint32_t head = evb__ld_rlx(&bus->fired); /* a hint: the CAS decides */
+
+    do {
+        extra->once_next = head;
+    } while (!evb__cas_acqrel(&bus->fired, &head, extra->number)); /* release: once_next; pairs with evb__fired_remove_locked */
+    evb__bus_request(bus);
+}
+
+int32_t evb__thunk(const evb_event *event, void *user)
+{
+    struct evb__listener *listener = user;
+    struct evb__extra *extra = listener->extra;
+    struct evb__slot *slot = evb__self()->slot;
+    /* Copied: a listener that removes itself may have its record changed while it runs. */
+    evb_bus *bus = extra->bus;
+    evb_handler fn = extra->fn;
+    void *context = extra->user;
+    uint32_t flags = extra->flags, entry = slot->depth - 1;
+    struct evb__running call = {listener, entry < EVB__READER_DEPTHS ? entry : EVB__READER_DEPTHS, slot->running};
+    int32_t answer = EVB__SKIPPED;
+
+    slot->running = &call;
+    if (extra->filter != NULL && extra->filter(event, context) == 0) goto out;
+    /* The filter may have removed its own listener; a once may be claimed by another emit at this moment. */
+    if ((flags & EVB_ONCE) != 0) {
+        uint8_t live = EVB__LISTENER_LIVE;
+
+        if (!evb__cas_rlx(&listener->state, &live, EVB__LISTENER_CLAIMED)) goto out; /* the one winner; nothing else is published */
+        fire(bus, listener);
+    } else if (evb__ld_rlx(&listener->state) != EVB__LISTENER_LIVE) { /* same thread, or a call that began before the removal */
+        goto out;
+    }
+    answer = fn(event, context);
+    if (answer != 0) evb__bus_error(bus, event, answer);
+    answer = (flags & EVB_MONITOR) != 0 ? EVB__SKIPPED : EVB_OK;
+out:
+    slot->running = call.outer;
+    return answer;
+}

@@ -1,0 +1,540 @@
+/* SPDX-License-Identifier: MIT */
+/* What the headers declare and a later version brings: every such function exists and says so.
+ *
+ * Why it exists: programs and bindings written against the whole API link and load today, and the rule "every
+ * exported symbol is declared, every declared one is exported" holds from the first version on. A call here
+ * looks at nothing it is given, changes nothing and leaves its out-parameters alone:
+ *
+ *      result                answer         meaning for the caller
+ *      int32_t, int64_t      EVB_ENOTSUP    not in this version: the manual text says "Status: not in 0.1.0"
+ *      pointer               NULL           there is none
+ *      uint32_t, uint64_t    0              none, nothing
+ *      void                  -              nothing to give back, since nothing was ever handed out
+ *
+ * A part that arrives defines its functions in its own folder and deletes them here; the linker refuses both
+ * at once. Threads: any.
+ */
+#include <evbus/ring.h>
+#include <evbus/pool.h>
+#include <evbus/bus.h>
+#include <evbus/queue.h>
+#include <evbus/store.h>
+#include <evbus/schema.h>
+#include <evbus/stats.h>
+
+/* Parameters keep the names of the headers and none is used: saying so once is clearer than two hundred casts
+ * to void. */
+#if defined(__GNUC__)
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+#endif
+
+/* ---- Rings (ring.h) */
+
+int32_t evb_ring_create(const evb_ring_opts *opts, evb_ring **ret_ring)
+{
+    return EVB_ENOTSUP;
+}
+
+void evb_ring_destroy(evb_ring *ring)
+{
+}
+
+int32_t evb_ring_try_push(evb_ring *ring, const void *elem)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_ring_try_pop(evb_ring *ring, void *ret_elem)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_ring_push(evb_ring *ring, const void *elem, int64_t timeout_ns)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_ring_pop(evb_ring *ring, void *ret_elem, int64_t timeout_ns)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_ring_try_push_many(evb_ring *ring, const void *elems, uint32_t n)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_ring_try_pop_many(evb_ring *ring, void *ret_elems, uint32_t n)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_ring_reserve(evb_ring *ring, uint32_t n, void **ret_elems)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_ring_commit(evb_ring *ring, uint32_t n)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_ring_peek(evb_ring *ring, uint32_t n, const void **ret_elems)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_ring_consume(evb_ring *ring, uint32_t n)
+{
+    return EVB_ENOTSUP;
+}
+
+void evb_ring_close(evb_ring *ring)
+{
+}
+
+uint32_t evb_ring_count(const evb_ring *ring)
+{
+    return 0;
+}
+
+uint32_t evb_ring_capacity(const evb_ring *ring)
+{
+    return 0;
+}
+
+uint64_t evb_ring_dropped(const evb_ring *ring)
+{
+    return 0;
+}
+
+/* ---- Workers, strands and timers (pool.h). */
+
+int32_t evb_pool_create(const evb_pool_opts *opts, evb_pool **ret_pool)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_pool_submit(evb_pool *pool, evb_task_fn fn, void *arg, int64_t timeout_ns)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_pool_submit_many(evb_pool *pool, evb_task_fn fn, void *const *args, uint32_t n)
+{
+    return EVB_ENOTSUP;
+}
+
+int64_t evb_pool_submit_after(evb_pool *pool, int64_t delay_ns, evb_task_fn fn, void *arg)
+{
+    return EVB_ENOTSUP;
+}
+
+int64_t evb_pool_submit_every(evb_pool *pool, int64_t period_ns, evb_task_fn fn, void *arg)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_pool_cancel(evb_pool *pool, int64_t timer_id)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_pool_cancel_wait(evb_pool *pool, int64_t timer_id)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_pool_wait_idle(evb_pool *pool, int64_t timeout_ns)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_pool_shutdown(evb_pool *pool, uint32_t mode, int64_t timeout_ns)
+{
+    return EVB_ENOTSUP;
+}
+
+void evb_pool_destroy(evb_pool *pool)
+{
+}
+
+int32_t evb_strand_create(evb_pool *pool, uint32_t capacity, evb_strand **ret_strand)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_strand_submit(evb_strand *strand, evb_task_fn fn, void *arg, int64_t timeout_ns)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_strand_submit_many(evb_strand *strand, evb_task_fn fn, void *const *args, uint32_t n)
+{
+    return EVB_ENOTSUP;
+}
+
+void evb_strand_destroy(evb_strand *strand)
+{
+}
+
+/* ---- The bus beyond listeners (bus.h): publishing to queues, loans, retained events and request-reply come
+ * with the queues. */
+
+int32_t evb_bus_drain(evb_bus *bus, int64_t timeout_ns)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_publish(evb_bus *bus, const char *topic, const void *data, size_t size,
+                    const evb_publish_opts *opts)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_publish_many(evb_bus *bus, const evb_message *msgs, uint32_t n, const evb_publish_opts *opts)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_topic_publish(evb_topic *topic, const void *data, size_t size, const evb_publish_opts *opts)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_loan(evb_bus *bus, size_t size, void **ret_data)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_publish_loan(evb_bus *bus, const char *topic, void *data, size_t size,
+                         const evb_publish_opts *opts)
+{
+    return EVB_ENOTSUP;
+}
+
+void evb_loan_cancel(evb_bus *bus, void *data)
+{
+}
+
+const evb_event *evb_event_retain(const evb_event *ev)
+{
+    return NULL;
+}
+
+void evb_event_release(const evb_event *ev)
+{
+}
+
+int64_t evb_event_time_ns(const evb_event *ev)
+{
+    return 0; /* a listener's event has no time: emit reads no clock */
+}
+
+const void *evb_event_header(const evb_event *ev, const char *name, uint32_t *ret_len)
+{
+    return NULL; /* a listener's event has no headers */
+}
+
+int32_t evb_request(evb_bus *bus, const char *topic, const void *data, size_t size, int64_t timeout_ns,
+                    const evb_event **ret_reply)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_reply(const evb_event *request, const void *data, size_t size)
+{
+    return EVB_ENOTSUP;
+}
+
+/* ---- Queued subscriptions and their dead letters (queue.h). */
+
+int32_t evb_subscribe(evb_bus *bus, const char *pattern, const evb_sub_opts *opts, evb_sub **ret_sub)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_unsubscribe(evb_sub *sub)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_sub_forget(evb_bus *bus, const char *name, uint32_t force)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_sub_pause(evb_sub *sub)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_sub_resume(evb_sub *sub)
+{
+    return EVB_ENOTSUP;
+}
+
+int64_t evb_sub_purge(evb_sub *sub)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_sub_seek(evb_sub *sub, uint64_t position)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_sub_skip_key(evb_sub *sub, const void *key, uint32_t key_len)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_sub_next(evb_sub *sub, int64_t timeout_ns, uint64_t *ret_delivery, const evb_event **ret_event)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_ack(evb_sub *sub, uint64_t delivery)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_nack(evb_sub *sub, uint64_t delivery, int64_t delay_ns)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_release(evb_sub *sub, uint64_t delivery)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_reject(evb_sub *sub, uint64_t delivery, int32_t code, const char *text)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_extend(evb_sub *sub, uint64_t delivery, int64_t lease_ns)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_defer(const evb_event *ev, uint64_t *ret_delivery)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_sub_take(evb_sub *sub, void *buf, size_t cap, uint32_t max)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_sub_fd(evb_sub *sub)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_sub_dispatch(evb_sub *sub, uint32_t max)
+{
+    return EVB_ENOTSUP;
+}
+
+int64_t evb_dlq_count(evb_sub *sub)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_dlq_browse(evb_sub *sub, int32_t (*fn)(const evb_event *ev, const evb_death *death, void *user),
+                       void *user)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_dlq_redrive(evb_sub *sub, uint32_t max)
+{
+    return EVB_ENOTSUP;
+}
+
+int64_t evb_dlq_purge(evb_sub *sub)
+{
+    return EVB_ENOTSUP;
+}
+
+/* ---- The event store, and the bus on top of it (store.h). */
+
+int32_t evb_store_open(const char *dir, const evb_store_opts *opts, evb_store **ret_store)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_store_close(evb_store *store)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_store_append(evb_store *store, const char *stream, int64_t expected_version,
+                         const evb_record *records, uint32_t n, evb_append_result *ret_result)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_store_sync(evb_store *store)
+{
+    return EVB_ENOTSUP;
+}
+
+int64_t evb_store_version(evb_store *store, const char *stream)
+{
+    return EVB_ENOTSUP;
+}
+
+uint64_t evb_store_last_position(evb_store *store)
+{
+    return 0;
+}
+
+uint64_t evb_store_first_position(evb_store *store)
+{
+    return 0;
+}
+
+int32_t evb_store_read(evb_store *store, const evb_read_opts *opts, evb_reader **ret_reader)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_reader_next(evb_reader *reader, int64_t timeout_ns, evb_record *ret_record)
+{
+    return EVB_ENOTSUP;
+}
+
+void evb_reader_close(evb_reader *reader)
+{
+}
+
+int32_t evb_snapshot_save(evb_store *store, const char *stream, int64_t version, uint32_t schema_version,
+                          const void *data, size_t size)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_snapshot_load(evb_store *store, const char *stream, uint32_t schema_version,
+                          evb_record *ret_record)
+{
+    return EVB_ENOTSUP;
+}
+
+void evb_record_free(evb_record *record)
+{
+}
+
+int32_t evb_store_trim(evb_store *store, uint64_t before_position)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_store_verify(const char *dir, evb_verify_report *ret_report)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_store_salvage(const char *dir, evb_verify_report *ret_report)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_bus_persist(evb_bus *bus, const char *pattern)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_bus_replay(evb_bus *bus, const char *pattern, uint64_t from_position, evb_handler fn, void *user)
+{
+    return EVB_ENOTSUP;
+}
+
+/* ---- Typed payloads (schema.h). */
+
+int32_t evb_schemas_create(evb_store *store, evb_schemas **ret_schemas)
+{
+    return EVB_ENOTSUP;
+}
+
+void evb_schemas_destroy(evb_schemas *schemas)
+{
+}
+
+int32_t evb_schema_register(evb_schemas *schemas, const evb_schema *schema, uint32_t mode, char *ret_text,
+                            size_t cap)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_schema_check(const evb_schema *reader, const evb_schema *writer, char *ret_text, size_t cap)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_schema_parse(const char *text, evb_schema **ret_schema, char *ret_text, size_t cap)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_schema_print(const evb_schema *schema, char *buf, size_t cap)
+{
+    return EVB_ENOTSUP;
+}
+
+void evb_schema_free(evb_schema *schema)
+{
+}
+
+int32_t evb_upcaster(evb_schemas *schemas, const char *type, uint32_t from_version, evb_upcast_fn fn,
+                     void *user)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_encode(evb_schemas *schemas, const evb_schema *schema, const void *object, void *buf, size_t cap)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_decode(evb_schemas *schemas, const evb_schema *reader, const void *data, size_t size,
+                   void *ret_object, void *arena, size_t arena_cap)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_publish_object(evb_bus *bus, const char *topic, const evb_schema *schema, const void *object,
+                           const evb_publish_opts *opts)
+{
+    return EVB_ENOTSUP;
+}
+
+const void *evb_event_object(const evb_event *ev)
+{
+    return NULL;
+}
+
+/* ---- Counters and pictures (stats.h). */
+
+int32_t evb_bus_stats(evb_bus *bus, evb_stats *ret_stats)
+{
+    return EVB_ENOTSUP;
+}
+
+int32_t evb_sub_stats(evb_sub *sub, evb_queue_stats *ret_stats)
+{
+    return EVB_ENOTSUP;
+}
+
+int64_t evb_metrics_text(evb_bus *bus, char *buf, size_t cap)
+{
+    return EVB_ENOTSUP;
+}
+
+int64_t evb_bus_dot(evb_bus *bus, char *buf, size_t cap)
+{
+    return EVB_ENOTSUP;
+}
