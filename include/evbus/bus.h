@@ -42,15 +42,42 @@
  *   keeps no memory.
  *
  * CHANGES DURING AN EMIT
- * - Added while an emit runs: not called by that emit. (Node, DOM and eventpp agree.)
- * - Removed while an emit runs: not called any more, by any emit that has not reached it yet. Node calls it
- *   once more; in C its context may be gone. (boost::signals2, eventpp, sigslot and GSignal agree with us.)
- * - A listener may remove itself: its own call finishes, the next listener is not skipped.
- * - once: removed, then called. A nested emit does not call it again; of emits on several threads exactly one
- *   calls it.
- * - Nested emit: immediate and depth first, as in Node. At most 64 deep in one thread, all buses together.
- * - Destroyed inside a listener: all listeners are gone at once, the memory when the outermost callback
- *   returns.
+ * Node calls a listener that was removed during an emit once more; in C its context may be gone, so it is not
+ * called here (boost::signals2, eventpp, sigslot and GSignal agree). A listener added is not called by the
+ * emit that runs (Node, DOM and eventpp agree). Row by row; each row is a test of the same words in
+ * tests/unit/test_mutation.c, run through a handle, a name with a record, and a name without one:
+ * - A listener added during an emit is not called in it.
+ * - A listener prepended during an emit is not called in it.
+ * - A matching wildcard added during an emit is not called in it.
+ * - A nested emit calls a listener added before it.
+ * - A listener that removes itself finishes and the next is not skipped.
+ * - A listener removed during an emit is not called any more.
+ * - Removing a listener that has been called changes nothing in the emit.
+ * - A listener removed and added again waits for the next emit.
+ * - Off all of the pattern during an emit stops it.
+ * - Off all of the bus during an emit stops it.
+ * - Off owner during an emit removes all that the owner has.
+ * - Off wait inside a callback refuses to wait and has behaved as off.
+ * - A once is removed before its call so a nested emit does not call it again.
+ * - A once is not registered any more while it runs.
+ * - A once that registers itself again is called once per emit.
+ * - A nested emit runs at once and depth first.
+ * - Emits nest 64 deep and the next is refused.
+ * - A bus destroyed inside a callback calls nobody else and ends when it returns.
+ * - A bus destroyed in a nested emit ends with the outermost.
+ * - Another bus destroyed inside a callback is gone when the callback has returned.
+ * - A handle closed inside its own emit lets the emit finish.
+ * - A topic opened and closed inside its own emit changes nothing in it.
+ * - Free user runs before off returns when no emit is under way.
+ * - Free user of another listener runs before off returns inside a callback too.
+ * - Free user of a listener that removes itself waits for its own call.
+ * - Free user of a once runs after its call.
+ * - Free user may register emit and remove but not wait.
+ * - A bus destroyed by free user ends when the call that removed returns.
+ * - A filter that removes its listener keeps it from being called.
+ * - An error hook may change listeners but neither emit nor wait.
+ * - Patterns walks over a copy.
+ * - A fork inside a callback leaves the parent alone and refuses the child.
  *
  * WHAT IT DOES NOT DO
  * - Listeners have no queue: a slow one keeps its emitter. For work in the background subscribe a queue.

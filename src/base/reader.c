@@ -82,7 +82,9 @@ static int32_t claim_slot(struct evb__slot **ret_slot)
         }
         /* acquire: what the thread before us left; pairs with the release in evb__reader_thread_exit */
         if (!evb__cas_acqrel(&slot->used, &unused, 1)) continue;
-        slot->depth = 0; /* the owner before may have vanished in a fork, in the middle of an emit */
+        slot->top = slot->entry; /* the owner before may have vanished in a fork, in the middle of an emit */
+        slot->deep = 0;
+        slot->skipped = false;
         slot->running = NULL;
         for (uint32_t d = 0; d <= EVB__READER_DEPTHS; d++)
             evb__st_rlx(&slot->entry[d].wanted, UINT32_MAX); /* published by the hazard's release store */
@@ -92,7 +94,7 @@ static int32_t claim_slot(struct evb__slot **ret_slot)
         while (high <= i && !evb__cas_sc(&readers.high, &high, i + 1)) {
         }
         /* After the height: whoever takes the heavy barrier away (give_up) finds this slot or is seen here. */
-        evb__st_rlx(&slot->plain_depths, evb__barrier_asymmetric() ? EVB__READER_DEPTHS : 0);
+        evb__st_rlx(&slot->plain_end, slot->entry + (evb__barrier_asymmetric() ? EVB__READER_DEPTHS : 0));
         *ret_slot = slot;
         return EVB_OK;
     }
@@ -100,32 +102,33 @@ static int32_t claim_slot(struct evb__slot **ret_slot)
 
 /* ---- the reader's cold half ---- */
 
-uint32_t evb__reader_enter(struct evb__slot *slot, uintptr_t hazard)
+struct evb__slot_entry *evb__reader_enter(struct evb__slot *slot, uintptr_t hazard)
 {
-    uint32_t depth = slot->depth, entry = depth < EVB__READER_DEPTHS ? depth : EVB__READER_DEPTHS;
+    struct evb__slot_entry *entry = evb__reader_enter_plain(slot, hazard);
 
-    if (depth < evb__ld_rlx(&slot->plain_depths)) { /* as in evb__reader_move */
-        evb__reader_enter_plain(slot, depth, hazard);
-        return entry;
+    if (entry != NULL) return entry;
+    entry = slot->top;
+    if (entry == &slot->entry[EVB__READER_DEPTHS]) {
+        if (slot->deep++ != 0) return entry; /* it already names everything */
+        hazard = EVB__HAZARD_ALL;
+    } else {
+        slot->top = entry + 1;
     }
-    slot->depth = depth + 1;
-    if (depth > EVB__READER_DEPTHS) return entry; /* the deep entry already names everything */
-    if (entry == EVB__READER_DEPTHS) hazard = EVB__HAZARD_ALL;
-    (void)evb__xchg_acqrel(&slot->entry[entry].hazard, hazard); /* full strength for both back ends; pairs with look */
+    (void)evb__xchg_acqrel(&entry->hazard, hazard); /* full strength for both back ends; pairs with look */
     return entry;
 }
 
-void *evb__reader_leave(struct evb__slot *slot, uint32_t entry)
+void *evb__reader_leave(struct evb__slot *slot, struct evb__slot_entry *entry)
 {
-    struct evb__slot_entry *e = &slot->entry[entry];
-    uint32_t depth = slot->depth - 1;
-
-    slot->depth = depth;
-    if (depth > EVB__READER_DEPTHS) return NULL; /* an outer emit still holds the entry */
-    (void)evb__xchg_acqrel(&e->hazard, (uintptr_t)0); /* pairs with look, which follows marking: ordered by the word itself */
-    evb__st_rel(&e->gen, evb__ld_rlx(&e->gen) + 1);  /* as in evb__reader_leave_plain */
+    if (entry == &slot->entry[EVB__READER_DEPTHS]) {
+        if (--slot->deep != 0) return NULL; /* an outer emit still holds the entry */
+    } else {
+        slot->top = entry;
+    }
+    (void)evb__xchg_acqrel(&entry->hazard, (uintptr_t)0); /* pairs with look, which follows marking: ordered by the word itself */
+    evb__st_rel(&entry->gen, evb__ld_rlx(&entry->gen) + 1); /* as in evb__reader_leave_plain */
     evb__compiler_barrier();
-    return evb__ld_rlx(&e->mark) != NULL ? evb__reader_take_mark(slot, entry) : NULL; /* a hint, then the exchange */
+    return evb__ld_rlx(&entry->mark) != NULL ? evb__reader_take_mark(entry) : NULL; /* a hint, then the exchange */
 }
 
 /* What readers announce, seen after the heavy barrier or, without one, by a read-modify-write of the same word (reader.h, Orders).
@@ -190,7 +193,7 @@ static EVB__COLD void give_up(void)
     evb__st_rlx(&readers.degraded, 1); /* read under the readers' lock or as a hint */
     high = height();
     for (uint32_t i = 0; i < high; i++)
-        evb__st_rlx(&slot_at(i)->plain_depths, 0); /* relaxed: see above */
+        evb__st_rlx(&slot_at(i)->plain_end, slot_at(i)->entry); /* relaxed: see above */
     (void)evb__park(&nobody, 0, 10000000);
 }
 
@@ -303,7 +306,8 @@ void evb__reader_thread_exit(struct evb__self *self)
             evb__st_rel(&slot->entry[d].gen, evb__ld_rlx(&slot->entry[d].gen) + 1); /* as in leave */
         }
     }
-    slot->depth = 0;
+    slot->top = slot->entry;
+    slot->deep = 0;
     slot->running = NULL;
     self->callbacks = 0;
     for (uint32_t d = 0; d <= EVB__READER_DEPTHS; d++) {

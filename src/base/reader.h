@@ -53,9 +53,11 @@ struct evb__slot_entry {
 
 struct evb__slot {
     /* the owner's: entry[] is loaded by observers */
-    uint32_t depth;
-    EVB__ATOMIC(uint32_t) plain_depths; /* below this depth plain stores announce: EVB__READER_DEPTHS, or 0 without heavy barrier */
-    void *running;                      /* innermost tracked listener call, bus/thunk.c */
+    struct evb__slot_entry *top; /* the entry of the next emit: entry + how many are under way, up to EVB__READER_DEPTHS */
+    EVB__ATOMIC(struct evb__slot_entry *) plain_end; /* before it plain stores announce: all but the deep entry, or none without heavy barrier */
+    uint32_t deep;                                   /* emits under way beyond those */
+    bool skipped;                                    /* the call that just returned was none, bus/bus.h */
+    void *running;                                   /* innermost tracked listener call, bus/thunk.c */
     struct evb__slot_entry entry[EVB__READER_DEPTHS + 1];
 
     /* the observers': under the readers' lock */
@@ -90,47 +92,60 @@ uint32_t evb__process_generation(void); /* steps in a forked child; never 0 afte
  * EVB_ENOMEM when a 65th simultaneous thread cannot get one. */
 int32_t evb__reader_ready(struct evb__self *self, uint32_t object_generation);
 
-/* The fast path: depth < slot->plain_depths. */
-EVB__INLINE void evb__reader_enter_plain(struct evb__slot *slot, uint32_t depth, uintptr_t hazard)
+/* Emits under way on the slot's thread. */
+EVB__INLINE uint32_t evb__slot_depth(const struct evb__slot *slot)
 {
-    slot->depth = depth + 1;
+    return (uint32_t)(slot->top - slot->entry) + slot->deep;
+}
+
+/* The entry of the innermost emit; one is under way. */
+EVB__INLINE uint32_t evb__slot_current(const struct evb__slot *slot)
+{
+    return slot->deep != 0 ? EVB__READER_DEPTHS : (uint32_t)(slot->top - slot->entry) - 1;
+}
+
+/* Announces hazard by plain stores. NULL: not possible here (nested too deep, or no heavy barrier); take evb__reader_enter. */
+EVB__INLINE struct evb__slot_entry *evb__reader_enter_plain(struct evb__slot *slot, uintptr_t hazard)
+{
+    struct evb__slot_entry *entry = slot->top;
+
+    if (evb__unlikely(entry >= evb__ld_rlx(&slot->plain_end))) return NULL; /* relaxed: see give_up in reader.c */
+    slot->top = entry + 1;
     /* release: an observer that reads this hazard reads the wanted of this emit or later. Pairs with look (reader.c). */
-    evb__st_rel(&slot->entry[depth].hazard, hazard);
+    evb__st_rel(&entry->hazard, hazard);
     evb__compiler_barrier(); /* pairs with evb__barrier_heavy in evb__readers_observe */
+    return entry;
 }
 
 /* Answers the mark found, which evb__reader_take_mark must then take, or NULL. */
-EVB__INLINE void *evb__reader_leave_plain(struct evb__slot *slot, uint32_t depth)
+EVB__INLINE void *evb__reader_leave_plain(struct evb__slot *slot, struct evb__slot_entry *entry)
 {
-    struct evb__slot_entry *e = &slot->entry[depth];
-
-    slot->depth = depth;
-    evb__st_rel(&e->hazard, (uintptr_t)0);           /* release: all reads of this emit come first; pairs with look */
-    evb__st_rel(&e->gen, evb__ld_rlx(&e->gen) + 1); /* the owner alone writes it; release as above */
-    evb__compiler_barrier();                         /* pairs with evb__readers_settle */
-    return evb__ld_rlx(&e->mark);                    /* a hint; taken by exchange */
+    slot->top = entry;
+    evb__st_rel(&entry->hazard, (uintptr_t)0);               /* release: all reads of this emit come first; pairs with look */
+    evb__st_rel(&entry->gen, evb__ld_rlx(&entry->gen) + 1); /* the owner alone writes it; release as above */
+    evb__compiler_barrier();                                 /* pairs with evb__readers_settle */
+    return evb__ld_rlx(&entry->mark);                        /* a hint; taken by exchange */
 }
 
 /* NULL when the marker has taken it back in the meantime. */
-EVB__INLINE void *evb__reader_take_mark(struct evb__slot *slot, uint32_t entry)
+EVB__INLINE void *evb__reader_take_mark(struct evb__slot_entry *entry)
 {
-    return evb__xchg_acqrel(&slot->entry[entry].mark, NULL); /* one side takes it; pairs with the CAS in evb__readers_unmark */
+    return evb__xchg_acqrel(&entry->mark, NULL); /* one side takes it; pairs with the CAS in evb__readers_unmark */
 }
 
-/* Any depth, either back end. The caller has checked depth < EVB__EMIT_DEPTH. Answers the entry, which leave wants back. */
-uint32_t evb__reader_enter(struct evb__slot *slot, uintptr_t hazard);
-void *evb__reader_leave(struct evb__slot *slot, uint32_t entry); /* the mark, taken, or NULL */
+/* Any depth, either back end. The caller has checked evb__slot_depth() < EVB__EMIT_DEPTH. Answers the entry, which leave wants back. */
+struct evb__slot_entry *evb__reader_enter(struct evb__slot *slot, uintptr_t hazard);
+void *evb__reader_leave(struct evb__slot *slot, struct evb__slot_entry *entry); /* the mark, taken, or NULL */
 
 /* The same emit goes on to protect something else (name looked up: from the bus to its topic). What the old hazard protected must not be touched any
  * more. The entry for deep emits names everything already. */
-EVB__INLINE void evb__reader_move(struct evb__slot *slot, uint32_t entry, uintptr_t hazard)
+EVB__INLINE void evb__reader_move(struct evb__slot *slot, struct evb__slot_entry *entry, uintptr_t hazard)
 {
-    if (evb__unlikely(entry == EVB__READER_DEPTHS)) return;
-    if (evb__likely(evb__ld_rlx(&slot->plain_depths) != 0)) { /* changes to 0 at most, see plain_depths in reader.c */
-        evb__st_rel(&slot->entry[entry].hazard, hazard);      /* as in enter */
+    if (evb__likely(entry < evb__ld_rlx(&slot->plain_end))) { /* as in enter */
+        evb__st_rel(&entry->hazard, hazard);                  /* as in enter */
         evb__compiler_barrier();
-    } else {
-        (void)evb__xchg_acqrel(&slot->entry[entry].hazard, hazard); /* as in enter */
+    } else if (entry != &slot->entry[EVB__READER_DEPTHS]) {
+        (void)evb__xchg_acqrel(&entry->hazard, hazard); /* as in enter */
     }
 }
 

@@ -17,7 +17,7 @@
 
 bool evb__in_callback(const struct evb__self *self)
 {
-    return self->callbacks != 0 || (self->slot != NULL && self->slot->depth != 0);
+    return self->callbacks != 0 || (self->slot != NULL && self->slot->top != self->slot->entry);
 }
 
 static void destroy_deferred(struct evb__self *self);
@@ -296,7 +296,7 @@ static void defer_destroy(struct evb__self *self, evb_bus *bus)
 
     bus->deferred_next = self->deferred;
     self->deferred = bus;
-    if (self->slot == NULL || self->slot->depth == 0) return;
+    if (self->slot == NULL || self->slot->top == self->slot->entry) return;
     (void)evb__add_rlx(&bus->refs, 1); /* for the mark; ours is still held */
     if (!evb__cas_acqrel(&self->slot->entry[0].mark, &none, bus)) /* as in evb__readers_mark; already marked will do */
         (void)evb__sub_rel(&bus->refs, 1);

@@ -28,8 +28,13 @@
 #include "topic/names.h"
 #include "topic/trie.h"
 
-/* What our own thunks and the dead entry answer: "do not count me". A user's handler may return it too: emit compares fn. */
-#define EVB__SKIPPED INT32_MIN
+/* What our own thunk and the dead entry answer: "do not count me". Any value but 0 would do: the flag tells it from a handler's error. Looked
+ * at right after the call, by evb__odd_answer. */
+static inline int32_t evb__skip(struct evb__slot *slot)
+{
+    slot->skipped = true;
+    return 1;
+}
 
 /* ---- snapshots: snapshot.c ---- */
 
@@ -240,7 +245,7 @@ struct evb__extra *evb__owner_first_locked(const evb_bus *bus, const void *owner
 
 /* snapshot.c */
 extern struct evb__snapshot evb__closed_snapshot;
-int32_t evb__dead_listener(const evb_event *event, void *user); /* what a removed entry calls: EVB__SKIPPED */
+int32_t evb__dead_listener(const evb_event *event, void *user); /* what a removed entry calls: skips */
 struct evb__entry *evb__snapshot_entries(struct evb__snapshot *snapshot);
 /* Makes room for a listener in the topic's snapshot. *ret_block: a new block, complete with the listener, to be committed
  * or dropped; NULL when it fits in place. EVB_ENOMEM: nothing happened. */
@@ -273,12 +278,11 @@ uint32_t evb__remove_all_locked(evb_bus *bus);
 int32_t evb__thunk(const evb_event *event, void *listener);
 
 /* named_emit.c */
-int32_t evb__emit_unlisted(evb_bus *bus, struct evb__slot *slot, uint32_t entry, const struct evb__tokens *tokens, const void *data,
-                           size_t size);
+int32_t evb__emit_unlisted(evb_bus *bus, struct evb__slot_entry *entry, const struct evb__tokens *tokens, const void *data, size_t size);
 
 /* error.c */
 void evb__bus_error(evb_bus *bus, const evb_event *event, int32_t status);
-/* Cold half of every loop over listeners: fn answered non-zero. Answers 1 when the call does not count, else reports it and answers 0. */
-uint32_t evb__odd_answer(evb_bus *bus, const evb_event *event, evb_handler fn, int32_t answer);
+/* Cold half of every loop over listeners: one answered non-zero. Answers 1 when the call does not count, else reports it and answers 0. */
+uint32_t evb__odd_answer(evb_bus *bus, const evb_event *event, int32_t answer);
 
 #endif

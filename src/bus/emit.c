@@ -35,17 +35,17 @@ EVB__INLINE int32_t call_listeners(evb_topic *topic, const void *data, size_t si
     entry = (struct evb__entry *)(void *)(snapshot + 1);
     end = entry + called;
     for (; entry < end; entry++) {
-        evb_handler fn = evb__ld_rlx(&entry->fn); /* relaxed: a removal is seen as soon as the processor sees it */
-        int32_t answer = fn(&event, EVB__PLAIN_READ(entry->user));
+        /* relaxed: a removal is seen as soon as the processor sees it */
+        int32_t answer = evb__ld_rlx(&entry->fn)(&event, EVB__PLAIN_READ(entry->user));
 
-        if (evb__unlikely(answer != 0)) called -= evb__odd_answer(topic->bus, &event, fn, answer);
+        if (evb__unlikely(answer != 0)) called -= evb__odd_answer(topic->bus, &event, answer);
     }
     return (int32_t)called;
 }
 
-static EVB__COLD void left_a_mark(struct evb__slot *slot, uint32_t entry)
+static EVB__COLD void left_a_mark(struct evb__slot_entry *entry)
 {
-    void *mark = evb__reader_take_mark(slot, entry);
+    void *mark = evb__reader_take_mark(entry);
 
     if (mark != NULL) evb__emit_left(evb__self(), mark);
 }
@@ -53,11 +53,11 @@ static EVB__COLD void left_a_mark(struct evb__slot *slot, uint32_t entry)
 /* Nested too deep for a depth of its own, or no heavy barrier on this system. */
 static EVB__COLD int32_t emit_topic_slow(struct evb__slot *slot, evb_topic *topic, const void *data, size_t size)
 {
-    uint32_t entry;
+    struct evb__slot_entry *entry;
     int32_t status;
     void *mark;
 
-    if (slot->depth >= EVB__EMIT_DEPTH) return EVB_ERECURSION;
+    if (evb__slot_depth(slot) >= EVB__EMIT_DEPTH) return EVB_ERECURSION;
     entry = evb__reader_enter(slot, (uintptr_t)topic);
     status = call_listeners(topic, data, size);
     mark = evb__reader_leave(slot, entry);
@@ -68,53 +68,56 @@ static EVB__COLD int32_t emit_topic_slow(struct evb__slot *slot, evb_topic *topi
 /* Apart from evb_topic_emit, so that an emit to nobody saves no registers. */
 static EVB__NOINLINE int32_t emit_topic(struct evb__slot *slot, evb_topic *topic, const void *data, size_t size)
 {
-    uint32_t depth = slot->depth;
+    struct evb__slot_entry *entry = evb__reader_enter_plain(slot, (uintptr_t)topic);
     int32_t status;
 
-    if (evb__unlikely(depth >= evb__ld_rlx(&slot->plain_depths))) return emit_topic_slow(slot, topic, data, size); /* as in reader.h */
-    evb__reader_enter_plain(slot, depth, (uintptr_t)topic);
+    if (evb__unlikely(entry == NULL)) return emit_topic_slow(slot, topic, data, size);
     status = call_listeners(topic, data, size);
-    if (evb__unlikely(evb__reader_leave_plain(slot, depth) != NULL)) left_a_mark(slot, depth);
+    if (evb__unlikely(evb__reader_leave_plain(slot, entry) != NULL)) left_a_mark(entry);
     return status;
+}
+
+/* The first emit of a thread, or one on a handle of the parent process. Ends: ready makes the generations equal or answers an error. */
+static EVB__COLD int32_t topic_emit_unready(evb_topic *topic, const void *data, size_t size)
+{
+    int32_t status = evb__reader_ready(evb__self(), topic->bus->generation);
+
+    return status == EVB_OK ? evb_topic_emit(topic, data, size) : status;
 }
 
 int32_t evb_topic_emit(evb_topic *topic, const void *data, size_t size)
 {
-    struct evb__self *self = evb__self();
+    const struct evb__self *self = evb__self();
     const evb_bus *bus;
 
     if (evb__unlikely(topic == NULL)) return EVB_EINVAL;
     bus = topic->bus;
-    if (evb__unlikely(self->generation != bus->generation)) {
-        int32_t status = evb__reader_ready(self, bus->generation);
-
-        if (status != EVB_OK) return status;
-    }
+    if (evb__unlikely(self->generation != bus->generation)) return topic_emit_unready(topic, data, size);
     if (evb__unlikely(payload_is_bad(bus, data, size))) return refuse_payload(bus, size);
     if (evb__ld_rlx(&topic->snapshot) == NULL) return 0; /* nobody: not even announced, nothing is followed */
     return emit_topic(self->slot, topic, data, size);
 }
 
 /* No record of that name: it is checked, and matched against the wildcards. */
-static EVB__COLD int32_t emit_without_record(evb_bus *bus, struct evb__slot *slot, uint32_t entry, const char *topic, size_t length,
+static EVB__COLD int32_t emit_without_record(evb_bus *bus, struct evb__slot_entry *entry, const char *topic, size_t length,
                                              const void *data, size_t size)
 {
     struct evb__tokens tokens;
     int32_t status = evb__topic_split(bus->dialect, topic, length, &tokens);
 
     if (status != EVB_OK) return status;
-    return evb__emit_unlisted(bus, slot, entry, &tokens, data, size);
+    return evb__emit_unlisted(bus, entry, &tokens, data, size);
 }
 
 /* The bus is announced; goes over to the topic where there is one. */
-EVB__INLINE int32_t emit_name(evb_bus *bus, struct evb__slot *slot, uint32_t entry, const char *topic, size_t length, const void *data,
-                              size_t size)
+EVB__INLINE int32_t emit_name(evb_bus *bus, struct evb__slot *slot, struct evb__slot_entry *entry, const char *topic, size_t length,
+                              const void *data, size_t size)
 {
     uint32_t hash = (uint32_t)evb__hash(topic, length, bus->seed);
     struct evb__named *named = evb__names_find(&bus->names, topic, length, hash);
     evb_topic *record;
 
-    if (evb__unlikely(named == NULL)) return emit_without_record(bus, slot, entry, topic, length, data, size);
+    if (evb__unlikely(named == NULL)) return emit_without_record(bus, entry, topic, length, data, size);
     record = EVB__CONTAINER(named, evb_topic, named);
     evb__reader_move(slot, entry, (uintptr_t)record); /* protected throughout: by the bus, then by itself */
     return call_listeners(record, data, size);
@@ -123,11 +126,11 @@ EVB__INLINE int32_t emit_name(evb_bus *bus, struct evb__slot *slot, uint32_t ent
 static EVB__COLD int32_t emit_name_slow(evb_bus *bus, struct evb__slot *slot, const char *topic, size_t length, const void *data,
                                         size_t size)
 {
-    uint32_t entry;
+    struct evb__slot_entry *entry;
     int32_t status;
     void *mark;
 
-    if (slot->depth >= EVB__EMIT_DEPTH) return EVB_ERECURSION;
+    if (evb__slot_depth(slot) >= EVB__EMIT_DEPTH) return EVB_ERECURSION;
     entry = evb__reader_enter(slot, evb__bus_hazard(bus));
     status = emit_name(bus, slot, entry, topic, length, data, size);
     mark = evb__reader_leave(slot, entry);
@@ -135,30 +138,31 @@ static EVB__COLD int32_t emit_name_slow(evb_bus *bus, struct evb__slot *slot, co
     return status;
 }
 
+static EVB__COLD int32_t emit_unready(evb_bus *bus, const char *topic, const void *data, size_t size)
+{
+    int32_t status = evb__reader_ready(evb__self(), bus->generation); /* as in topic_emit_unready */
+
+    return status == EVB_OK ? evb_emit(bus, topic, data, size) : status;
+}
+
 int32_t evb_emit(evb_bus *bus, const char *topic, const void *data, size_t size)
 {
-    struct evb__self *self = evb__self();
+    const struct evb__self *self = evb__self();
+    struct evb__slot_entry *entry;
     struct evb__slot *slot;
-    uint32_t depth;
     int32_t status;
     size_t length;
 
     if (evb__unlikely(bus == NULL || topic == NULL)) return EVB_EINVAL;
-    if (evb__unlikely(self->generation != bus->generation)) {
-        status = evb__reader_ready(self, bus->generation);
-        if (status != EVB_OK) return status;
-    }
+    if (evb__unlikely(self->generation != bus->generation)) return emit_unready(bus, topic, data, size);
     if (evb__unlikely(evb__ld_acq(&bus->closed) != 0)) return EVB_ECLOSED; /* pairs with evb_bus_destroy */
     if (evb__unlikely(payload_is_bad(bus, data, size))) return refuse_payload(bus, size);
     length = strnlen(topic, EVB__NAME_MAX + 1);
     if (evb__unlikely(length > EVB__NAME_MAX || (unsigned char)topic[0] == bus->reserved_first)) return EVB_EINVAL;
     slot = self->slot;
-    depth = slot->depth;
-    if (evb__unlikely(depth >= evb__ld_rlx(&slot->plain_depths))) /* as in reader.h */
-        return emit_name_slow(bus, slot, topic, length, data, size);
-
-    evb__reader_enter_plain(slot, depth, evb__bus_hazard(bus));
-    status = emit_name(bus, slot, depth, topic, length, data, size);
-    if (evb__unlikely(evb__reader_leave_plain(slot, depth) != NULL)) left_a_mark(slot, depth);
+    entry = evb__reader_enter_plain(slot, evb__bus_hazard(bus));
+    if (evb__unlikely(entry == NULL)) return emit_name_slow(bus, slot, topic, length, data, size);
+    status = emit_name(bus, slot, entry, topic, length, data, size);
+    if (evb__unlikely(evb__reader_leave_plain(slot, entry) != NULL)) left_a_mark(entry);
     return status;
 }

@@ -9,12 +9,14 @@ static void call_hook(evb_bus *bus, const evb_hook_info *info)
 {
     struct evb__self *self = evb__self();
     struct evb__slot *slot = self->slot;
-    uint32_t depth = slot->depth;
+    struct evb__slot_entry *top = slot->top;
 
-    slot->depth = EVB__EMIT_DEPTH;
+    slot->top = &slot->entry[EVB__READER_DEPTHS];
+    slot->deep += EVB__EMIT_DEPTH;
     evb__callback_begin(self);
     bus->hook(info, bus->hook_user);
-    slot->depth = depth; /* first: the end of the callback looks at it */
+    slot->deep -= EVB__EMIT_DEPTH; /* first: the end of the callback looks at the depth */
+    slot->top = top;
     evb__callback_end(self);
 }
 
@@ -29,9 +31,14 @@ void evb__bus_error(evb_bus *bus, const evb_event *event, int32_t status)
     call_hook(bus, &info);
 }
 
-EVB__COLD uint32_t evb__odd_answer(evb_bus *bus, const evb_event *event, evb_handler fn, int32_t answer)
+EVB__COLD uint32_t evb__odd_answer(evb_bus *bus, const evb_event *event, int32_t answer)
 {
-    if (answer == EVB__SKIPPED && (fn == evb__dead_listener || fn == evb__thunk)) return 1;
+    struct evb__slot *slot = evb__self()->slot;
+
+    if (slot->skipped) {
+        slot->skipped = false;
+        return 1;
+    }
     evb__bus_error(bus, event, answer);
     return 0;
 }

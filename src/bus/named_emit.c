@@ -70,13 +70,13 @@ static void gather_list(uint32_t head, void *arg)
 }
 
 /* The last batch is in hand: from here on only its members are held. */
-static void hold_only(struct evb__slot *slot, uint32_t entry, const struct gather *g)
+static void hold_only(struct evb__slot_entry *entry, const struct gather *g)
 {
     uint32_t wanted = 0;
 
     for (uint32_t i = 0; i < g->count; i++)
         wanted |= 1u << (g->batch[i].number & 31);
-    evb__st_rel(&slot->entry[entry].wanted, wanted); /* release: the walk is over; pairs with the loads of wanted in reclaim.c */
+    evb__st_rel(&entry->wanted, wanted); /* release: the walk is over; pairs with the loads of wanted in reclaim.c */
 }
 
 static uint32_t call_batch(evb_bus *bus, const struct gather *g, const evb_event *event)
@@ -85,16 +85,14 @@ static uint32_t call_batch(evb_bus *bus, const struct gather *g, const evb_event
 
     for (uint32_t i = 0; i < g->count; i++) {
         struct evb__entry *entry = &g->batch[i].listener->entry;
-        evb_handler fn = evb__ld_rlx(&entry->fn); /* as in emit.c */
-        int32_t answer = fn(event, EVB__PLAIN_READ(entry->user));
+        int32_t answer = evb__ld_rlx(&entry->fn)(event, EVB__PLAIN_READ(entry->user)); /* as in emit.c */
 
-        if (evb__unlikely(answer != 0)) called -= evb__odd_answer(bus, event, fn, answer);
+        if (evb__unlikely(answer != 0)) called -= evb__odd_answer(bus, event, answer);
     }
     return called;
 }
 
-int32_t evb__emit_unlisted(evb_bus *bus, struct evb__slot *slot, uint32_t entry, const struct evb__tokens *tokens, const void *data,
-                           size_t size)
+int32_t evb__emit_unlisted(evb_bus *bus, struct evb__slot_entry *entry, const struct evb__tokens *tokens, const void *data, size_t size)
 {
     evb_event event = {.data = data, .size = size, .topic = tokens->name, .topic_len = tokens->size};
     struct gather g;
@@ -108,11 +106,11 @@ int32_t evb__emit_unlisted(evb_bus *bus, struct evb__slot *slot, uint32_t entry,
         g.count = 0;
         evb__trie_match(&bus->trie, tokens, gather_list, &g);
         if (g.count == 0) break;
-        if (!g.more) hold_only(slot, entry, &g);
+        if (!g.more) hold_only(entry, &g);
         called += call_batch(bus, &g, &event);
         g.last = g.batch[g.count - 1];
         g.again = true;
     } while (g.more);
-    evb__st_rlx(&slot->entry[entry].wanted, UINT32_MAX); /* published by leave */
+    evb__st_rlx(&entry->wanted, UINT32_MAX); /* published by leave */
     return (int32_t)called;
 }

@@ -18,7 +18,7 @@ int32_t evb__dead_listener(const evb_event *event, void *user)
 {
     (void)event;
     (void)user;
-    return EVB__SKIPPED;
+    return evb__skip(evb__self()->slot);
 }
 
 struct evb__entry *evb__snapshot_entries(struct evb__snapshot *snapshot)

@@ -24,9 +24,10 @@ int32_t evb__thunk(const evb_event *event, void *user)
     evb_bus *bus = extra->bus;
     evb_handler fn = extra->fn;
     void *context = extra->user;
-    uint32_t flags = extra->flags, entry = slot->depth - 1;
-    struct evb__running call = {listener, entry < EVB__READER_DEPTHS ? entry : EVB__READER_DEPTHS, slot->running};
-    int32_t answer = EVB__SKIPPED;
+    uint32_t flags = extra->flags;
+    struct evb__running call = {listener, evb__slot_current(slot), slot->running};
+    bool counts = false;
+    int32_t answer;
 
     slot->running = &call;
     if (extra->filter != NULL && extra->filter(event, context) == 0) goto out;
@@ -41,8 +42,8 @@ int32_t evb__thunk(const evb_event *event, void *user)
     }
     answer = fn(event, context);
     if (answer != 0) evb__bus_error(bus, event, answer);
-    answer = (flags & EVB_MONITOR) != 0 ? EVB__SKIPPED : EVB_OK;
+    counts = (flags & EVB_MONITOR) == 0;
 out:
     slot->running = call.outer;
-    return answer;
+    return counts ? EVB_OK : evb__skip(slot);
 }
