@@ -61,8 +61,7 @@ void evb__alloc_pin(void)
     for (;;) {
         uint32_t state = ALLOC_OPEN;
 
-        /* acqrel: what the last setter wrote is seen (its release); later loads of PINNED see the same hook.
-         */
+        /* acqrel: sees what the last setter wrote; who loads PINNED later sees the same hook. */
         if (evb__cas_acqrel(&alloc_state, &state, ALLOC_PINNED) || state == ALLOC_PINNED) return;
         evb__thread_yield(); /* SETTING: a few stores away from OPEN */
     }
@@ -93,7 +92,6 @@ void *evb__zalloc(size_t size, size_t align)
 void evb__free(void *ptr, size_t size)
 {
     if (ptr == NULL) return;
-    /* Pinned since this was allocated, and the pointer reached this thread in an ordered way: the hook is the
-     * same. */
+    /* Pinned since this was allocated, and the pointer reached this thread in order: the same hook. */
     alloc_hook.free(ptr, size, alloc_hook.user);
 }

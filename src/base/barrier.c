@@ -20,8 +20,8 @@
 #define BARRIER_MEMBARRIER 0
 #endif
 
-/* Written by evb__barrier_init before any reader exists, constant from then on. BARRIER_FORCED: by a test. */
-enum { BARRIER_UNDECIDED, BARRIER_ASYMMETRIC, BARRIER_SEQ_CST, BARRIER_FORCED };
+/* Written by evb__barrier_init before any reader exists, constant from then on. */
+enum { BARRIER_UNDECIDED, BARRIER_ASYMMETRIC, BARRIER_SEQ_CST };
 static EVB__ATOMIC(uint32_t) barrier_choice;
 
 enum { BARRIER_REFUSED_NEVER, BARRIER_REFUSED_UNSAID, BARRIER_REFUSED_SAID };
@@ -47,8 +47,7 @@ static bool barrier_register(void)
 
     if (known < 0 || (known & MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0) return false;
     if (barrier_call(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) != 0) return false;
-    return barrier_call(MEMBARRIER_CMD_PRIVATE_EXPEDITED) ==
-           0; /* tried once here: filters may look at the argument */
+    return barrier_call(MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0; /* tried here: filters may look at it */
 }
 
 static bool barrier_all_threads(void)
@@ -74,53 +73,43 @@ void evb__barrier_init(void)
 {
     bool registered;
 
-    /* relaxed: the library's once (or the fork handler) runs this, and orders it before every reader. */
-    if (evb__ld_rlx(&barrier_choice) == BARRIER_FORCED) return;
     registered = barrier_register();
-    if (evb__ld_rlx(&barrier_choice) != BARRIER_UNDECIDED)
-        return; /* relaxed: as above. A forked child: registered, but the choice stands. */
-    evb__st_rlx(&barrier_choice, registered ? BARRIER_ASYMMETRIC : BARRIER_SEQ_CST); /* relaxed: as above */
+    /* A forked child is registered now, but the choice stands. Relaxed, both: the library's once (or the fork
+     * handler) runs this, and orders it before every reader. */
+    if (evb__ld_rlx(&barrier_choice) != BARRIER_UNDECIDED) return;
+    evb__st_rlx(&barrier_choice, registered ? BARRIER_ASYMMETRIC : BARRIER_SEQ_CST);
 }
 
 bool evb__barrier_asymmetric(void)
 {
-    return evb__ld_rlx(&barrier_choice) ==
-           BARRIER_ASYMMETRIC; /* relaxed: constant since init, which the library's once ordered before us */
+    /* relaxed: constant since init, which the library's once ordered before us */
+    return evb__ld_rlx(&barrier_choice) == BARRIER_ASYMMETRIC;
 }
 
 void evb__barrier_force_seq_cst(bool force)
 {
-    evb__st_rlx(&barrier_choice,
-                force ? BARRIER_FORCED : BARRIER_UNDECIDED); /* relaxed: tests, before any reader exists */
+    /* relaxed: tests, before any reader exists */
+    evb__st_rlx(&barrier_choice, force ? BARRIER_SEQ_CST : BARRIER_UNDECIDED);
 }
 
 int32_t evb__barrier_heavy(void)
 {
     uint32_t never = BARRIER_REFUSED_NEVER;
 
-    if (!evb__barrier_asymmetric())
-        return EVB_OK; /* both sides use seq_cst operations: nothing is left to do */
+    if (!evb__barrier_asymmetric()) return EVB_OK; /* both sides use seq_cst operations: nothing left to do */
     if (evb__likely(barrier_all_threads())) return EVB_OK;
-    /* EPERM: not registered, which an image restored from a checkpoint may find itself. Anything else: a
-     * filter. */
+    /* Not registered (so a process restored from a checkpoint may find itself) or a filter: try once more. */
     if (barrier_register() && barrier_all_threads()) return EVB_OK;
-    (void)evb__cas_rlx(&barrier_refused, &never,
-                       BARRIER_REFUSED_UNSAID); /* relaxed: a flag, it publishes nothing */
+    (void)evb__cas_rlx(&barrier_refused, &never, BARRIER_REFUSED_UNSAID); /* relaxed: publishes nothing */
     return EVB_ENOTSUP;
-}
-
-void evb__barrier_give_up(void)
-{
-    evb__st_rlx(&barrier_choice, BARRIER_SEQ_CST); /* relaxed: reader.c orders the change, under the readers' lock */
 }
 
 void evb__barrier_report(void)
 {
     uint32_t unsaid = BARRIER_REFUSED_UNSAID;
 
-    if (evb__likely(evb__ld_rlx(&barrier_refused) != BARRIER_REFUSED_UNSAID))
-        return; /* relaxed: a flag; another thread's line is as good */
-    if (!evb__cas_rlx(&barrier_refused, &unsaid, BARRIER_REFUSED_SAID))
-        return; /* relaxed: one thread wins, nothing else travels */
-    evb__log(EVB_LOG_ERROR, "barrier_refused", "call=membarrier effect=slower_emit");
+    /* relaxed, both: a flag; one thread wins and says it for all, nothing else travels. */
+    if (evb__likely(evb__ld_rlx(&barrier_refused) != BARRIER_REFUSED_UNSAID)) return;
+    if (!evb__cas_rlx(&barrier_refused, &unsaid, BARRIER_REFUSED_SAID)) return;
+    evb__log(EVB_LOG_ERROR, "barrier_refused", "call=membarrier effect=slow_removal");
 }

@@ -20,14 +20,11 @@
 #include <stdint.h>
 
 void evb__barrier_init(void);       /* idempotent, called under the library's once; again in a forked child */
-bool evb__barrier_asymmetric(void); /* after evb__barrier_init() it changes once at most, to false */
+bool evb__barrier_asymmetric(void); /* constant after evb__barrier_init() */
 
 /* EVB_OK, or EVB_ENOTSUP when the kernel took the call away after start-up (a seccomp filter installed
- * later): then nothing was ordered, and the caller gives the asymmetric way up. Logs nothing: internal locks are held. */
+ * later): then nothing was ordered, and the caller waits for what the hardware does by itself (reader.c). Logs nothing: internal locks are held. */
 int32_t evb__barrier_heavy(void);
-
-/* After a refusal: evb__barrier_asymmetric() is false from now on, and readers and writers use the other back end (reader.c says how they get there). */
-void evb__barrier_give_up(void);
 
 /* Writes the log line barrier_refused if evb__barrier_heavy was refused since the process began, once. Call
  * it with no lock held. */

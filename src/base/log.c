@@ -14,13 +14,14 @@
 #include "base/atomic.h"
 #include "base/clock.h"
 #include "base/hash.h"
+#include "base/log_text.h"
 #include "base/reader.h"
 #include "base/thread.h"
 
 /* ---- the sink: function, user and level, read as one without a lock ----
  *
- * A version that is odd while somebody writes. A reader takes the fields between two equal even versions. No
- * mutex: a child of fork would find it locked for ever when another thread was setting the sink.
+ * A version that is odd while somebody writes. A reader takes the fields between two equal even versions, so
+ * that a line costs no lock. A child of fork may find it odd for ever: evb__log_after_fork.
  */
 struct log_sink {
     evb_log_fn fn; /* NULL: stderr */
@@ -31,8 +32,6 @@ static EVB__ATOMIC(uint32_t) log_sink_version;
 static EVB__ATOMIC(evb_log_fn) log_sink_fn;
 static EVB__ATOMIC(void *) log_sink_user;
 static EVB__ATOMIC(int32_t) log_sink_level = EVB_LOG_WARN;
-
-#define LOG_SINK_TRIES 10000 /* then its writer is not there any more (fork): stderr gets the line */
 
 void evb_set_log(evb_log_fn fn, void *user, int32_t min_level)
 {
@@ -48,32 +47,34 @@ void evb_set_log(evb_log_fn fn, void *user, int32_t min_level)
     evb__st_rel(&log_sink_fn, fn);
     evb__st_rel(&log_sink_user, user);
     evb__st_rlx(&log_sink_level, min_level); /* relaxed: read alone, before everything else */
-    evb__st_rel(&log_sink_version,
-                version + 2); /* all fields first; pairs with the first load in log_sink_now */
+    /* release: all fields first. Pairs with the first load in log_sink_now. */
+    evb__st_rel(&log_sink_version, version + 2);
+}
+
+void evb__log_after_fork(void)
+{
+    uint32_t version = evb__ld_rlx(&log_sink_version); /* relaxed, all: the child has one thread */
+
+    if ((version & 1) == 0) return;
+    evb__st_rlx(&log_sink_fn, NULL);
+    evb__st_rlx(&log_sink_user, NULL);
+    evb__st_rel(&log_sink_version, version + 1); /* pairs with the first load in log_sink_now */
 }
 
 static struct log_sink log_sink_now(void)
 {
-    struct log_sink sink = {NULL, NULL};
+    for (;;) {
+        /* acquire: the fields of this version or newer. Pairs with the end of evb_set_log. */
+        uint32_t before = evb__ld_acq(&log_sink_version);
+        /* acquire, both: the version below is not read earlier, and a new field comes with the odd version.
+         */
+        evb_log_fn fn = evb__ld_acq(&log_sink_fn);
+        void *user = evb__ld_acq(&log_sink_user);
 
-    for (uint32_t i = 0; i < LOG_SINK_TRIES; i++) {
-        uint32_t before = evb__ld_acq(
-            &log_sink_version); /* the fields of this version or newer; pairs with evb_set_log's end */
-
-        if ((before & 1) == 0) {
-            evb_log_fn fn =
-                evb__ld_acq(&log_sink_fn); /* acquire both: the version below is not read earlier */
-            void *user = evb__ld_acq(&log_sink_user);
-
-            if (evb__ld_rlx(&log_sink_version) == before) { /* relaxed: ordered by the two acquires above */
-                sink.fn = fn;
-                sink.user = user;
-                break;
-            }
-        }
-        evb__thread_yield();
+        /* relaxed: ordered by the two acquires above. */
+        if ((before & 1) == 0 && evb__ld_rlx(&log_sink_version) == before) return (struct log_sink){fn, user};
+        evb__thread_yield(); /* the writer is a few stores away from its end */
     }
-    return sink;
 }
 
 /* ---- the limit per name ---- */
@@ -104,11 +105,11 @@ static struct log_limit *log_limit_of(const char *name)
 
     for (uint32_t i = 0; i < LOG_NAMES; i++) {
         struct log_limit *limit = &log_limits[(start + i) % LOG_NAMES];
-        const char *seen =
-            evb__ld_acq(&limit->name); /* pairs with the CAS below: the text of the one who came first */
+        /* acquire: the text of the one who came first. Pairs with the CAS below. */
+        const char *seen = evb__ld_acq(&limit->name);
 
         if (seen == NULL && evb__cas_acqrel(&limit->name, &seen, name))
-            return limit; /* acqrel: see the load above */
+            return limit; /* pairs with the load */
         if (seen != NULL && strcmp(seen, name) == 0) return limit;
     }
     return &log_limits[start % LOG_NAMES]; /* table full: shares the limit of another name */
@@ -152,121 +153,6 @@ void evb__log_reset_for_tests(void)
         evb__st_rlx(&log_limits[i].window, 0);
         evb__st_rlx(&log_limits[i].suppressed, 0);
     }
-}
-
-/* ---- text ---- */
-
-/* Writes the escaped form of c to out (at most 4 bytes) and answers its length. */
-static size_t log_escape(unsigned char c, char out[4])
-{
-    static const char hex[] = "0123456789abcdef";
-    char letter = c == '\n'               ? 'n'
-                  : c == '\t'             ? 't'
-                  : c == '\r'             ? 'r'
-                  : c == '"' || c == '\\' ? (char)c
-                                          : '\0';
-
-    if (letter != '\0') {
-        out[0] = '\\';
-        out[1] = letter;
-        return 2;
-    }
-    if (c < 0x20 || c == 0x7f) {
-        out[0] = '\\';
-        out[1] = 'x';
-        out[2] = hex[c >> 4];
-        out[3] = hex[c & 15];
-        return 4;
-    }
-    out[0] = (char)c;
-    return 1;
-}
-
-/* The length of text without a UTF-8 character that was cut in two at its end. Bytes that are no UTF-8 stay.
- */
-static size_t log_whole_chars(const char *text, size_t size, unsigned char next)
-{
-    size_t n = size;
-
-    if ((next & 0xc0) != 0x80) return size; /* what follows begins a character */
-    while (n > 0 && size - n < 3 && ((unsigned char)text[n - 1] & 0xc0) == 0x80)
-        n--;
-    return n > 0 && (unsigned char)text[n - 1] >= 0xc0 ? n - 1 : size;
-}
-
-const char *evb__log_quote(char *buf, size_t cap, const char *text, size_t size)
-{
-    size_t at = 1, fits = 1; /* fits: up to here "..." and the closing quote still have room after it */
-    size_t i;
-
-    evb__assert(cap >= 6);
-    buf[0] = '"';
-    for (i = 0; i < size; i++) {
-        char esc[4];
-        size_t n = log_escape((unsigned char)text[i], esc);
-
-        if (at + n + 2 > cap) break;
-        memcpy(buf + at, esc, n);
-        at += n;
-        if (at + 5 <= cap) fits = at;
-    }
-    if (i < size) {
-        /* Escapes are never split: fits lies between two of them. The next byte is the one that stood there.
-         */
-        at = fits < at ? log_whole_chars(buf, fits, (unsigned char)buf[fits])
-                       : log_whole_chars(buf, fits, (unsigned char)text[i]);
-        memcpy(buf + at, "...", 3);
-        at += 3;
-    }
-    buf[at] = '"';
-    buf[at + 1] = '\0';
-    return buf;
-}
-
-/* Cuts a line that vsnprintf has filled to the brim: "..." at its end, and the closing quote if a value is
- * open. */
-static void log_cut(char *line, size_t cap)
-{
-    size_t keep = cap - 1 - 4;
-    bool quoted = false;
-    size_t i, unit;
-
-    for (i = 0; i < keep; i += unit) {
-        unit = 1;
-        if (quoted && line[i] == '\\') unit = line[i + 1] == 'x' ? 4 : 2;
-        if (i + unit > keep) break;
-        if (line[i] == '"') quoted = !quoted;
-    }
-    i = log_whole_chars(line, i, (unsigned char)line[i]);
-    memcpy(line + i, "...", 3);
-    i += 3;
-    if (quoted) line[i++] = '"';
-    line[i] = '\0';
-}
-
-static void log_format_pairs(char line[EVB__LOG_LINE], uint32_t suppressed, const char *format, va_list args)
-    EVB__PRINTF(3, 0);
-
-static void log_format_pairs(char line[EVB__LOG_LINE], uint32_t suppressed, const char *format, va_list args)
-{
-    char tail[32] = "";
-    size_t cap = EVB__LOG_LINE;
-    int wrote;
-
-    if (suppressed != 0)
-        cap -= (size_t)snprintf(tail, sizeof tail, " suppressed=%lu", (unsigned long)suppressed);
-    wrote = vsnprintf(line, cap, format, args);
-    if (wrote < 0) {
-        line[0] = '\0'; /* the format is ours: only a broken locale gets here */
-    } else if ((size_t)wrote >= cap) {
-        log_cut(line, cap);
-    }
-    /* A control character that came around evb__log_quote must not make two lines of one. */
-    for (char *p = line; *p != '\0'; p++) {
-        if ((unsigned char)*p < 0x20 || *p == 0x7f) *p = '?';
-    }
-    strcpy(line + strlen(line),
-           tail[0] != '\0' && line[0] == '\0' ? tail + 1 : tail); /* room was left for it */
 }
 
 /* ---- stderr ---- */
@@ -323,8 +209,8 @@ void evb__log(int32_t level, const char *name, const char *format, ...)
     va_list args;
 
     evb__assert(level >= EVB_LOG_DEBUG && level <= EVB_LOG_ERROR);
-    if (level < evb__ld_rlx(&log_sink_level))
-        return; /* relaxed: a line more or less while the level changes */
+    /* relaxed: a line more or less while the level changes. */
+    if (level < evb__ld_rlx(&log_sink_level)) return;
     limit = log_limit_of(name);
     if (log_inside_sink) {
         (void)evb__add_rlx(&limit->suppressed, 1); /* relaxed: a counter */
@@ -333,7 +219,7 @@ void evb__log(int32_t level, const char *name, const char *format, ...)
     if (!log_limit_admits(limit, &suppressed)) return;
 
     va_start(args, format);
-    log_format_pairs(line, suppressed, format, args);
+    evb__log_format(line, suppressed, format, args);
     va_end(args);
     sink = log_sink_now();
     if (sink.fn != NULL) {

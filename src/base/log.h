@@ -32,6 +32,10 @@ void evb__log(int32_t level, const char *name, const char *format, ...) EVB__PRI
  * bytes from 0x80 on pass, as UTF-8 does. */
 const char *evb__log_quote(char *buf, size_t cap, const char *text, size_t size);
 
+/* The child handler of fork: another thread may have been setting the sink, and is gone. Then the child has
+ * none: its lines go to stderr. */
+void evb__log_after_fork(void);
+
 /* Tests only: forgets what was counted per name. */
 void evb__log_reset_for_tests(void);
 

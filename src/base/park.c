@@ -60,8 +60,7 @@ int32_t evb__park(EVB__ATOMIC(uint32_t) * word, uint32_t expected, int64_t timeo
         time.nsec = FUTEX_LONG(ns % 1000000000);
         limit = &time; /* FUTEX_WAIT takes a relative time, on the monotonic clock */
     }
-    /* The kernel compares *word and goes to sleep as one step against FUTEX_WAKE: the invariant of the
-     * header. */
+    /* The kernel compares *word and goes to sleep as one step against FUTEX_WAKE: our invariant. */
     answer = syscall(FUTEX_CALL, word, FUTEX_WAIT_PRIVATE, expected, limit, NULL, 0);
     err = answer == 0 ? 0 : errno;
     errno = saved;
@@ -80,8 +79,7 @@ static void futex_wake(EVB__ATOMIC(uint32_t) * word, int count)
 {
     int saved = errno;
 
-    /* Fails only with EFAULT, when the woken thread has unmapped the word already: then nobody sleeps there.
-     */
+    /* Fails only with EFAULT, when the woken thread has unmapped the word: then nobody sleeps there. */
     (void)syscall(FUTEX_CALL, word, FUTEX_WAKE_PRIVATE, count, NULL, NULL, 0);
     errno = saved;
 }
@@ -105,11 +103,10 @@ void evb__park_after_fork(void)
 
 #include <stdbool.h>
 
-/* Sleepers stand in a queue per bucket; the bucket is chosen by the address of the word, so several words may
- * share one.
+/* Sleepers stand in a queue per bucket, first come, first woken; the bucket is chosen by the address of the
+ * word, so several words may share one.
  *
- *      bucket  lock, cond -> sleeper{word A} -> sleeper{word B} -> sleeper{word A}     (first come, first
- * woken)
+ *      bucket  lock, cond -> sleeper{word A} -> sleeper{word B} -> sleeper{word A}
  *
  * The sleeper compares the word while it holds the bucket's lock, and the waker takes that lock after it has
  * changed the word: either the sleeper sees the change, or the waker sees the sleeper. All sleepers of a

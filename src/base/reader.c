@@ -22,7 +22,6 @@ static struct {
     EVB__ATOMIC(uint32_t) high; /* slots [0, high) have been claimed at some time */
     struct evb__mutex lock;     /* stamps, tickets, marks */
     uint64_t ticket;
-    EVB__ATOMIC(uint32_t) degraded;
     uint32_t generation; /* of this process image; written before the first object and in a forked child */
     void (*serve)(void *mark);
 } readers = {.lock = EVB__MUTEX_INIT, .generation = 1};
@@ -90,10 +89,9 @@ static int32_t claim_slot(struct evb__slot **ret_slot)
             evb__st_rlx(&slot->entry[d].wanted, UINT32_MAX); /* published by the hazard's release store */
         /* sc and before the first hazard: an observer that misses the new height has ordered its own stores
          * before our loads. Pairs with the sc load in for_each_entry. */
-        high = evb__ld_rlx(&readers.high);
+        high = evb__ld_acq(&readers.high); /* acquire also where another thread has raised it: the chain is what orders us */
         while (high <= i && !evb__cas_sc(&readers.high, &high, i + 1)) {
         }
-        /* After the height: whoever takes the heavy barrier away (give_up) finds this slot or is seen here. */
         evb__st_rlx(&slot->plain_end, slot->entry + (evb__barrier_asymmetric() ? EVB__READER_DEPTHS : 0));
         *ret_slot = slot;
         return EVB_OK;
@@ -173,6 +171,9 @@ static bool stamp(const struct seen *seen, void *arg)
 {
     struct evb__slot *slot = seen->slot;
 
+    /* Gone between the look at its hazard and the look at its generation? Then that generation is of an emit that has not begun, and a stamp
+     * now would make it one that was under way. */
+    if (look(&slot->entry[seen->entry].hazard) == 0) return false;
     if (slot->seen_ticket[seen->entry] == 0 || slot->seen_gen[seen->entry] != seen->gen) {
         slot->seen_gen[seen->entry] = seen->gen;
         slot->seen_ticket[seen->entry] = *(const uint64_t *)arg;
@@ -180,31 +181,16 @@ static bool stamp(const struct seen *seen, void *arg)
     return false;
 }
 
-/* The kernel took the heavy barrier away after start-up (a seccomp filter installed later). From now on readers announce themselves by
- * read-modify-writes. One that was between a plain announcement and its loads when we began has at most a store in its processor's buffer, which
- * becomes visible in finite time (C11 7.17.3p16; nanoseconds on real processors, and any interrupt does it): once in the life of the
- * process we give it a hundredth of a second. */
-static EVB__COLD void give_up(void)
-{
-    static EVB__ATOMIC(uint32_t) nobody;
-    uint32_t high;
-
-    evb__barrier_give_up();
-    evb__st_rlx(&readers.degraded, 1); /* read under the readers' lock or as a hint */
-    high = height();
-    for (uint32_t i = 0; i < high; i++)
-        evb__st_rlx(&slot_at(i)->plain_end, slot_at(i)->entry); /* relaxed: see above */
-    (void)evb__park(&nobody, 0, 10000000);
-}
-
-bool evb__readers_degraded(void)
-{
-    return evb__ld_rlx(&readers.degraded) != 0; /* as in give_up */
-}
-
+/* The kernel may take the heavy barrier away after start-up (a seccomp filter installed later). What is left is time: a reader between its plain
+ * announcement and its loads has at most a store in its processor's buffer, which becomes visible in finite time (C11 7.17.3p16;
+ * nanoseconds on real processors, and any interrupt does it). So each observation then waits a hundredth of a second. */
 static void heavy(void)
 {
-    if (evb__barrier_heavy() != EVB_OK) give_up();
+    static EVB__ATOMIC(uint32_t) nobody;
+
+    if (evb__likely(evb__barrier_heavy() == EVB_OK)) return;
+    while (evb__park(&nobody, 0, 10000000) != EVB_ETIMEDOUT) {
+    }
 }
 
 uint64_t evb__readers_observe(void)

@@ -109,7 +109,7 @@ EVB__INLINE struct evb__slot_entry *evb__reader_enter_plain(struct evb__slot *sl
 {
     struct evb__slot_entry *entry = slot->top;
 
-    if (evb__unlikely(entry >= evb__ld_rlx(&slot->plain_end))) return NULL; /* relaxed: see give_up in reader.c */
+    if (evb__unlikely(entry >= evb__ld_rlx(&slot->plain_end))) return NULL; /* relaxed: constant once the slot is claimed */
     slot->top = entry + 1;
     /* release: an observer that reads this hazard reads the wanted of this emit or later. Pairs with look (reader.c). */
     evb__st_rel(&entry->hazard, hazard);
@@ -172,9 +172,6 @@ bool evb__readers_blocked(const struct evb__readers_query *query);
  * can be taken by another one; then mark sets *ret_refused and the caller must look again by itself. */
 uint32_t evb__readers_mark(const struct evb__readers_query *query, void *marker, bool *ret_refused); /* new marks */
 void evb__readers_settle(void);
-/* The heavy barrier was taken away from a running process: an emit that was under way then may miss its mark, so a waiter looks by himself
- * now and then. */
-bool evb__readers_degraded(void);
 uint32_t evb__readers_unmark(const void *marker); /* marks taken back */
 
 /* Thread exit (pthread key destructor; the explorer calls it itself). Clears what a thread that vanished inside a callback left. */

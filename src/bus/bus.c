@@ -75,7 +75,9 @@ static struct evb__extra *serve_locked(evb_bus *bus, bool *ret_wake)
         evb__fired_remove_locked(bus);
         if (bus->waiters != 0) *ret_wake = true;
     }
-    due = evb__reclaim_locked(bus);
+    evb__reclaim_locked(bus);
+    due = bus->due;
+    bus->due = NULL;
     if (due != NULL) {
         (void)evb__add_rlx(&bus->finishing, 1); /* before the unlock, which publishes it to destroy */
         (void)evb__add_rlx(&bus->refs, 1);      /* for finish_extras: destroy may be waiting for just that; ours is held */
@@ -92,6 +94,7 @@ void evb__bus_unlock(evb_bus *bus)
         if (wake) (void)evb__add_rel(&bus->epoch, 1); /* pairs with evb__departure_wait's load before its look */
         evb__mutex_unlock(&bus->lock);
         if (wake) evb__wake_all(&bus->epoch);
+        evb__barrier_report();
         if (due != NULL) finish_extras(bus, due);
         /* A read-modify-write, not a load: an emit that left work and found us still holding the lock is ordered before it. Pairs with
          * the exchange in evb__bus_request. */
@@ -217,14 +220,6 @@ int32_t evb_bus_create(const evb_bus_opts *opts, evb_bus **ret_bus)
 
 /* ---- destroy ---- */
 
-static int32_t close_topic(struct evb__named *named, void *bus)
-{
-    evb_topic *topic = EVB__CONTAINER(named, evb_topic, named);
-
-    evb__snapshot_close_locked(bus, topic, &evb__closed_snapshot);
-    return 0;
-}
-
 static bool covers_bus(uintptr_t hazard, const struct evb__slot *slot, uint32_t entry, const void *bus)
 {
     (void)slot;
@@ -312,8 +307,7 @@ void evb_bus_destroy(evb_bus *bus)
     again = evb__ld_rlx(&bus->closed) != 0; /* under the lock */
     if (!again) {
         evb__st_rel(&bus->closed, 1); /* pairs with evb_emit's load: a hint, the closed snapshots decide */
-        (void)evb__remove_all_locked(bus);
-        (void)evb__names_each(&bus->names, close_topic, bus);
+        evb__silence_locked(bus);
     }
     evb__bus_unlock(bus);
     if (again) return; /* a second time from inside a callback */

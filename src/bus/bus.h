@@ -184,6 +184,7 @@ struct evb_bus {
     uint32_t urgent;        /* limbo holds something that somebody waits for */
     struct evb__limbo *limbo_blocks;
     evb_topic *limbo_topics;
+    struct evb__extra *due; /* contexts to free at the next unlock */
     struct evb__extra **owners; /* hash by owner */
     uint32_t owner_buckets, owned;
     bool finished;          /* destroyed to the end: only topic handles and this memory are left */
@@ -213,9 +214,10 @@ bool evb__in_callback(const struct evb__self *self);
 void evb__limbo_listener_locked(evb_bus *bus, struct evb__listener *listener, uint32_t number);
 void evb__limbo_block_locked(evb_bus *bus, struct evb__limbo *block);
 void evb__limbo_topic_locked(evb_bus *bus, evb_topic *topic);
-/* One pass: observes if there is something new, frees what no emit can see, tells the emits in the way of what is urgent.
- * Answers the extras whose free_user is due, linked by finish_next; the caller runs them unlocked. */
-struct evb__extra *evb__reclaim_locked(evb_bus *bus);
+/* One pass: observes if there is something new, frees what no emit can see, tells the emits in the way of what is urgent. Extras whose
+ * listeners are gone go to bus->due: evb__bus_unlock runs their free_user. */
+void evb__reclaim_locked(evb_bus *bus);
+void evb__reclaim_batch_locked(evb_bus *bus); /* in the middle of a long removal: keeps limbo short, and what walks it quick */
 void evb__reclaim_everything(evb_bus *bus); /* destroy: no emit of this bus is left, no lock needed */
 bool evb__hazard_of_bus(uintptr_t hazard, const evb_bus *bus);
 
@@ -259,7 +261,9 @@ void evb__snapshot_drop(struct evb__snapshot_block *block);
 struct evb__snapshot_block *evb__snapshot_make_locked(evb_bus *bus, evb_topic *topic, uint32_t *numbers, uint32_t count);
 /* The listener's entries die: in the current snapshot and in those in limbo. Never fails. */
 void evb__snapshot_kill_locked(evb_bus *bus, evb_topic *topic, const struct evb__listener *listener, uint32_t number);
+/* Kills what the topic has and puts the replacement (NULL, or the closed snapshot) in its place. */
 void evb__snapshot_close_locked(evb_bus *bus, evb_topic *topic, struct evb__snapshot *replacement);
+void evb__snapshot_kill_limbo_locked(evb_bus *bus); /* the entries of all blocks in limbo */
 uint32_t evb__snapshot_count_locked(const evb_bus *bus, evb_topic *topic); /* live, monitors not counted */
 
 /* topics.c */
@@ -272,7 +276,8 @@ void evb__topic_free(evb_topic *topic);
 /* false: a once that had fired already, whose removal this was. */
 bool evb__listener_remove_locked(evb_bus *bus, struct evb__listener *listener, uint32_t number);
 void evb__fired_remove_locked(evb_bus *bus); /* the onces that have fired */
-uint32_t evb__remove_all_locked(evb_bus *bus);
+/* For destroy: nobody is called any more and every listener is in limbo, but lists and tables are left as they are. */
+void evb__silence_locked(evb_bus *bus);
 
 /* thunk.c */
 int32_t evb__thunk(const evb_event *event, void *listener);

@@ -36,7 +36,8 @@ void evb__limbo_block_locked(evb_bus *bus, struct evb__limbo *block)
     block->ticket = 0;
     block->next = bus->limbo_blocks;
     bus->limbo_blocks = block;
-    bus->limbo_new++;
+    /* Tables are large and rare: each is worth a pass of its own. */
+    bus->limbo_new += block->hazard == 0 ? EVB__LIMBO_BATCH : 1;
 }
 
 void evb__limbo_topic_locked(evb_bus *bus, evb_topic *topic)
@@ -166,10 +167,15 @@ static bool marks_put(struct marks *marks, const struct evb__readers_query *quer
     return marked != 0;
 }
 
+/* An emit that left between the look and now may lose a mark that another waiter had put there: then that waiter is served here. */
 static void marks_settle(struct marks *marks)
 {
+    uint32_t taken;
+
     evb__readers_settle();
-    marks->unused += evb__readers_unmark(marks->bus);
+    taken = evb__readers_unmark(marks->bus);
+    marks->unused += taken;
+    if (taken != 0) (void)evb__xchg_acqrel(&marks->bus->work, 1); /* we hold the lock: our unlock looks at it */
 }
 
 static void marks_end(struct marks *marks)
@@ -198,8 +204,8 @@ static void mark_contexts(evb_bus *bus)
     marks_end(&marks);
 }
 
-/* Frees what no emit can see; extras with a free_user go to *due. Answers true when a context stays blocked. */
-static bool sweep_listeners(evb_bus *bus, struct evb__extra **due)
+/* Frees what no emit can see; extras go to bus->due. Answers true when a context stays blocked. */
+static bool sweep_listeners(evb_bus *bus)
 {
     uint32_t number = bus->limbo_listeners, next, kept = 0;
     bool blocked = false;
@@ -217,8 +223,8 @@ static bool sweep_listeners(evb_bus *bus, struct evb__extra **due)
             arg.context = true;
             if (!stays || (ticket != 0 && !owed && !listener_blocked(&arg))) {
                 arg.listener->extra = NULL;
-                extra->finish_next = *due;
-                *due = extra;
+                extra->finish_next = bus->due;
+                bus->due = extra;
             } else if (extra->free_user != NULL) {
                 blocked = true;
             }
@@ -270,19 +276,21 @@ static void sweep_topics(evb_bus *bus)
     }
 }
 
-struct evb__extra *evb__reclaim_locked(evb_bus *bus)
+void evb__reclaim_locked(evb_bus *bus)
 {
-    struct evb__extra *due = NULL;
-
-    if (bus->urgent == 0 && bus->limbo_new < EVB__LIMBO_BATCH) return NULL;
+    if (bus->urgent == 0 && bus->limbo_new < EVB__LIMBO_BATCH) return;
     evb__readers_lock();
     if (bus->limbo_new != 0) observe(bus);
     if (bus->urgent != 0) mark_contexts(bus);
-    bus->urgent = sweep_listeners(bus, &due);
+    bus->urgent = sweep_listeners(bus);
     sweep_blocks(bus);
     sweep_topics(bus);
     evb__readers_unlock();
-    return due;
+}
+
+void evb__reclaim_batch_locked(evb_bus *bus)
+{
+    if (bus->limbo_new >= EVB__LIMBO_BATCH) evb__reclaim_locked(bus);
 }
 
 void evb__reclaim_everything(evb_bus *bus)
@@ -342,7 +350,7 @@ void evb__departure_wait(struct evb__departure *departure)
 
         if (!blocked) break;
         evb__bus_unlock(bus);
-        (void)evb__park(&bus->epoch, epoch, refused || evb__readers_degraded() ? LOOK_AGAIN_NS : EVB_FOREVER);
+        (void)evb__park(&bus->epoch, epoch, refused ? LOOK_AGAIN_NS : EVB_FOREVER);
         evb__bus_lock(bus);
     }
     bus->waiters--;

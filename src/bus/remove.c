@@ -71,27 +71,53 @@ static void note_running(struct evb__extra *extra, const struct evb__listener *l
         if (call->listener == listener) extra->own_running |= 1u << call->entry;
 }
 
-bool evb__listener_remove_locked(evb_bus *bus, struct evb__listener *listener, uint32_t number)
+/* The listener itself: not live, not called, of no owner. Answers whether it was live until now. */
+static bool retract(evb_bus *bus, struct evb__listener *listener)
 {
     uint8_t state = EVB__LISTENER_LIVE;
-    bool live;
-
-    evb__assert(evb__ld_rlx(&listener->state) != EVB__LISTENER_FREE && !listener->in_limbo);
     /* Against the claim in thunk.c: a once has fired or it is removed. One that has fired is owed to bus->fired and keeps its state until it
      * has come from there, so that its record is not freed while the stack links through it. */
-    live = evb__cas_rlx(&listener->state, &state, EVB__LISTENER_REMOVED);
+    bool live = evb__cas_rlx(&listener->state, &state, EVB__LISTENER_REMOVED);
+
     evb__st_rlx(&listener->entry.fn, evb__dead_listener); /* relaxed: as in kill_in (snapshot.c) */
     if (listener->extra != NULL) {
         note_running(listener->extra, listener);
         evb__owner_remove_locked(bus, listener->extra);
     }
+    bus->listeners--;
+    return live;
+}
+
+bool evb__listener_remove_locked(evb_bus *bus, struct evb__listener *listener, uint32_t number)
+{
+    bool live = retract(bus, listener);
+
+    evb__assert(evb__ld_rlx(&listener->state) != EVB__LISTENER_FREE && !listener->in_limbo);
     if (listener->wild)
         remove_wild(bus, listener, number);
     else
         remove_literal(bus, listener, number);
-    bus->listeners--;
     evb__limbo_listener_locked(bus, listener, number);
     return live;
+}
+
+static int32_t close_topic(struct evb__named *named, void *bus)
+{
+    evb__snapshot_close_locked(bus, EVB__CONTAINER(named, evb_topic, named), &evb__closed_snapshot);
+    return 0;
+}
+
+void evb__silence_locked(evb_bus *bus)
+{
+    (void)evb__names_each(&bus->names, close_topic, bus);
+    evb__snapshot_kill_limbo_locked(bus);
+    for (uint32_t number = bus->high; number > 0; number--) {
+        struct evb__listener *listener = evb__listener(bus, number);
+
+        if (evb__ld_rlx(&listener->state) == EVB__LISTENER_FREE || listener->in_limbo) continue; /* under the lock */
+        (void)retract(bus, listener);
+        evb__limbo_listener_locked(bus, listener, number);
+    }
 }
 
 void evb__fired_remove_locked(evb_bus *bus)
@@ -195,7 +221,7 @@ int32_t evb_off_wait(evb_bus *bus, int64_t id)
     return status;
 }
 
-uint32_t evb__remove_all_locked(evb_bus *bus)
+static uint32_t remove_all_locked(evb_bus *bus)
 {
     uint32_t removed = 0;
 
@@ -204,6 +230,7 @@ uint32_t evb__remove_all_locked(evb_bus *bus)
 
         if (evb__ld_rlx(&listener->state) == EVB__LISTENER_FREE || listener->in_limbo) continue; /* under the lock */
         if (evb__listener_remove_locked(bus, listener, number)) removed++;
+        evb__reclaim_batch_locked(bus);
     }
     return removed;
 }
@@ -228,6 +255,7 @@ static uint32_t remove_pattern_locked(evb_bus *bus, const struct evb__tokens *to
     /* The list is looked up again each time: removing its last member may prune or move the place. */
     while ((number = list_head_locked(bus, tokens)) != 0) {
         if (evb__listener_remove_locked(bus, evb__listener(bus, number), number)) removed++;
+        evb__reclaim_batch_locked(bus);
     }
     return removed;
 }
@@ -236,7 +264,7 @@ int32_t evb_off_all(evb_bus *bus, const char *pattern)
 {
     int32_t status = evb__bus_enter(bus);
     struct evb__tokens tokens;
-    uint32_t removed;
+    uint32_t removed = 0;
 
     if (status != EVB_OK) return status;
     if (pattern != NULL) {
@@ -244,7 +272,8 @@ int32_t evb_off_all(evb_bus *bus, const char *pattern)
         if (status != EVB_OK) return status;
     }
     evb__bus_lock(bus);
-    removed = pattern == NULL ? evb__remove_all_locked(bus) : remove_pattern_locked(bus, &tokens);
+    if (evb__ld_rlx(&bus->closed) == 0) /* under the lock; destroyed inside a callback: there is nothing left */
+        removed = pattern == NULL ? remove_all_locked(bus) : remove_pattern_locked(bus, &tokens);
     evb__bus_unlock(bus);
     return (int32_t)removed;
 }
@@ -260,6 +289,7 @@ int32_t evb_off_owner(evb_bus *bus, const void *owner)
     evb__bus_lock(bus);
     while ((extra = evb__owner_first_locked(bus, owner)) != NULL) {
         if (evb__listener_remove_locked(bus, evb__listener(bus, extra->number), extra->number)) removed++;
+        evb__reclaim_batch_locked(bus);
     }
     evb__bus_unlock(bus);
     return removed;

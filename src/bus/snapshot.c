@@ -9,7 +9,7 @@
 
 #include "base/alloc.h"
 
-#define CAPACITY_MIN 4
+#define CAPACITY_MIN 2
 
 /* One for all topics whose bus is gone. Never written to. */
 struct evb__snapshot evb__closed_snapshot = {.flags = EVB__SNAPSHOT_CLOSED};
@@ -246,6 +246,18 @@ static bool kill_in(struct evb__snapshot_block *block, uint32_t number)
     return false;
 }
 
+static void kill_block(struct evb__snapshot_block *block)
+{
+    for (uint32_t i = 0, count = count_of(block); i < count; i++)
+        evb__st_rlx(&evb__snapshot_entries(&block->head)[i].fn, evb__dead_listener); /* relaxed: as in kill_in */
+}
+
+void evb__snapshot_kill_limbo_locked(evb_bus *bus)
+{
+    for (struct evb__limbo *limbo = bus->limbo_blocks; limbo != NULL; limbo = limbo->next)
+        if (limbo->free == free_block) kill_block(block_of_limbo(limbo));
+}
+
 static void compact(evb_bus *bus, evb_topic *topic, struct evb__snapshot_block *block)
 {
     uint32_t live = count_of(block) - block->dead, first = topic->u.list.first;
@@ -255,7 +267,7 @@ static void compact(evb_bus *bus, evb_topic *topic, struct evb__snapshot_block *
     } else if (live == 1 && topic->u.list.listeners == 1 && last_of(bus, block) == evb__listener(bus, first)) {
         publish(topic, &evb__listener(bus, first)->one); /* alone again: needs no block and no memory */
         evb__limbo_block_locked(bus, &block->limbo);
-    } else if (block->dead > CAPACITY_MIN / 2 && block->dead > block->capacity / 4) {
+    } else if (block->dead > 2 && block->dead > block->capacity / 4) {
         struct evb__snapshot_block *copy = copy_with(bus, topic, NULL, 0);
 
         if (copy != NULL) replace(bus, topic, &copy->head); /* no memory: the dead stay a little longer */
@@ -278,7 +290,11 @@ void evb__snapshot_kill_locked(evb_bus *bus, evb_topic *topic, const struct evb_
 
 void evb__snapshot_close_locked(evb_bus *bus, evb_topic *topic, struct evb__snapshot *replacement)
 {
-    if (current(topic) != replacement) replace(bus, topic, replacement);
+    struct evb__snapshot *old = current(topic);
+
+    if (old == replacement) return;
+    if (old != NULL && old->flags == 0 && !is_embedded(bus, topic, old)) kill_block(block_of(old));
+    replace(bus, topic, replacement);
 }
 
 uint32_t evb__snapshot_count_locked(const evb_bus *bus, evb_topic *topic)
