@@ -87,10 +87,16 @@ static struct evb__extra *serve_locked(evb_bus *bus, bool *ret_wake)
 
 void evb__bus_unlock(evb_bus *bus)
 {
+    bool held = false;
+
     for (;;) {
         bool wake = false;
         struct evb__extra *due = serve_locked(bus, &wake);
 
+        if (due != NULL && !held) {
+            held = true;
+            (void)evb__add_rlx(&bus->refs, 1); /* a free_user may destroy the bus; the caller's reference is still there */
+        }
         if (wake) (void)evb__add_rel(&bus->epoch, 1); /* pairs with evb__departure_wait's load before its look */
         evb__mutex_unlock(&bus->lock);
         if (wake) evb__wake_all(&bus->epoch);
@@ -98,9 +104,10 @@ void evb__bus_unlock(evb_bus *bus)
         if (due != NULL) finish_extras(bus, due);
         /* A read-modify-write, not a load: an emit that left work and found us still holding the lock is ordered before it. Pairs with
          * the exchange in evb__bus_request. */
-        if (evb__add_acqrel(&bus->work, 0) == 0) return;
-        if (!evb__mutex_trylock(&bus->lock)) return; /* then the holder will */
+        if (evb__add_acqrel(&bus->work, 0) == 0) break;
+        if (!evb__mutex_trylock(&bus->lock)) break; /* then the holder will */
     }
+    if (held) evb__bus_unref(bus);
 }
 
 void evb__bus_request(evb_bus *bus)

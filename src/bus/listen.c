@@ -25,6 +25,7 @@ struct making {
     evb_topic *topic;                  /* literal */
     uint32_t place;                    /* wildcard */
     struct evb__snapshot_block *blocks; /* prepared, linked by limbo.next */
+    bool in_place;                      /* some topic has room without */
 };
 
 static bool needs_extra(const evb_listen_opts *o)
@@ -86,6 +87,7 @@ static int32_t prepare_topic(evb_topic *topic, struct making *m)
     struct evb__snapshot_block *block;
     int32_t status = evb__snapshot_prepare_locked(m->bus, topic, m->listener, m->number, &block);
 
+    if (status == EVB_OK && block == NULL) m->in_place = true;
     if (status == EVB_OK && block != NULL) {
         block->limbo.next = m->blocks != NULL ? &m->blocks->limbo : NULL;
         m->blocks = block;
@@ -179,7 +181,7 @@ static void commit_wild_locked(struct making *m)
     uint32_t head = evb__trie_head(&bus->trie, m->place);
     struct evb__snapshot_block *block;
 
-    (void)evb__index_match(&bus->index, &m->tokens, append_indexed, m);
+    if (m->in_place) (void)evb__index_match(&bus->index, &m->tokens, append_indexed, m);
     while ((block = take_block(m)) != NULL)
         evb__snapshot_commit_locked(bus, (evb_topic *)block->limbo.hazard, m->listener, m->number, block);
     link_newest(m, head);
@@ -226,13 +228,19 @@ static uint32_t leak_locked(struct making *m)
     return count > limit ? count : 0;
 }
 
-static void warn_leak(const struct making *m, uint32_t count)
-{
-    char pattern[EVB__NAME_MAX + 3], name[72];
+/* Copied under the lock and said without it: the unlock may run a free_user that destroys the bus. */
+struct leak {
+    uint32_t listeners, limit;
+    char name[72], pattern[EVB__NAME_MAX + 3];
+};
 
-    evb__log(EVB_LOG_WARN, "listener_leak_suspected", "bus=%s pattern=%s listeners=%u limit=%u",
-             evb__log_quote(name, sizeof name, m->bus->name, strlen(m->bus->name)),
-             evb__log_quote(pattern, sizeof pattern, m->tokens.name, m->tokens.size), count, m->bus->listener_warning);
+static void note_leak_locked(struct making *m, struct leak *leak)
+{
+    leak->listeners = leak_locked(m);
+    if (leak->listeners == 0) return;
+    leak->limit = m->bus->listener_warning;
+    (void)evb__log_quote(leak->name, sizeof leak->name, m->bus->name, strlen(m->bus->name));
+    (void)evb__log_quote(leak->pattern, sizeof leak->pattern, m->tokens.name, m->tokens.size);
 }
 
 /* ---- the calls ---- */
@@ -256,7 +264,7 @@ int64_t evb_listen(evb_bus *bus, const char *pattern, const evb_listen_opts *opt
 {
     struct making m = {.bus = NULL};
     int32_t status = check(&m, bus, pattern, opts, fn, user);
-    uint32_t leaking = 0;
+    struct leak leak = {0};
     int64_t id = 0;
 
     if (status != EVB_OK) return status;
@@ -267,11 +275,13 @@ int64_t evb_listen(evb_bus *bus, const char *pattern, const evb_listen_opts *opt
     } else {
         commit_locked(&m);
         id = evb__listener_id(bus, m.number);
-        leaking = leak_locked(&m);
+        note_leak_locked(&m, &leak);
     }
     evb__bus_unlock(bus);
     if (status != EVB_OK) return status;
-    if (leaking != 0) warn_leak(&m, leaking);
+    if (leak.listeners != 0)
+        evb__log(EVB_LOG_WARN, "listener_leak_suspected", "bus=%s pattern=%s listeners=%u limit=%u", leak.name, leak.pattern,
+                 leak.listeners, leak.limit);
     return id;
 }
 

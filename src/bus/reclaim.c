@@ -344,7 +344,7 @@ void evb__departure_wait(struct evb__departure *departure)
 
     evb__bus_lock(bus);
     bus->waiters++;
-    for (;;) {
+    while (!bus->finished) { /* destroyed by a free_user that this very wait ran: then nobody is left to wait for */
         uint32_t epoch = evb__ld_acq(&bus->epoch); /* before the look; pairs with the step in evb__bus_unlock */
         bool refused, blocked = still_there(departure, &refused);
 

@@ -214,10 +214,15 @@ int32_t evb_off_wait(evb_bus *bus, int64_t id)
     listener = evb__listener_by_id_locked(bus, id, &number);
     if (listener != NULL) describe_locked(&d, listener, number);
     status = remove_id_locked(bus, id, &listener, &number);
+    (void)evb__add_rlx(&bus->refs, 1); /* until the wait is over: a free_user may destroy the bus; the caller's is still there */
     evb__bus_unlock(bus);
-    if (listener == NULL) return status; /* freed already: no emit can be in it */
-    if (evb__in_callback(evb__self())) return status == EVB_OK ? EVB_EDEADLK : status;
-    evb__departure_wait(&departure);
+    if (listener != NULL) { /* else freed already: no emit can be in it */
+        if (!evb__in_callback(evb__self()))
+            evb__departure_wait(&departure);
+        else if (status == EVB_OK)
+            status = EVB_EDEADLK;
+    }
+    evb__bus_unref(bus);
     return status;
 }
 

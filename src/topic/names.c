@@ -5,8 +5,9 @@
 #include <evbus/base.h>
 #include "base/alloc.h"
 
-/* Up to this many slots (16 000 names) a table is roomy: its memory is little, and at 10 000 names a find takes 15 ns instead of 20, one that
- * finds nothing 13 instead of 31. Above, a name costs 12 to 16 bytes: a rebuild makes the table half full, and at two thirds the next one is due. */
+/* Up to this many slots (16 000 names) a table is roomy: its memory is little, and at 10 000 names a find
+ * takes 15 ns instead of 20, one that finds nothing 13 instead of 31. Above, a name costs 12 to 16 bytes: a
+ * rebuild makes the table half full, and at two thirds the next one is due. */
 #define SMALL_SLOTS 65536
 #define MIN_SLOTS   32
 
@@ -20,7 +21,8 @@ static uint64_t slots_for(uint64_t names)
 {
     if (names * 4 <= MIN_SLOTS) return MIN_SLOTS;
     if (names * 4 <= SMALL_SLOTS) return names * 4;
-    return names * 2 <= SMALL_SLOTS ? SMALL_SLOTS + 1 : names * 2; /* not small: two thirds of it may be used */
+    if (names * 2 <= SMALL_SLOTS) return SMALL_SLOTS + 1; /* not small: two thirds of it may be used */
+    return names * 2;
 }
 
 static size_t table_bytes(uint32_t slots)
@@ -56,7 +58,8 @@ static uint32_t before(const struct evb__names_table *table, uint32_t i)
     return i == 0 ? table->slots - 1 : i - 1;
 }
 
-/* The table as its only writer sees it. Relaxed here and below: the owner's lock orders writers among each other. */
+/* The table as its only writer sees it. Relaxed here and below: the owner's lock orders writers among each
+ * other. */
 static struct evb__names_table *own(const struct evb__names *names)
 {
     return evb__ld_rlx(&names->table);
@@ -86,8 +89,8 @@ void evb__names_fini(struct evb__names *names)
     evb__names_init(names, names->seed, names->retirer);
 }
 
-/* Copies every live record. The new table's order is nearly that of the old one, since both follow the hash's high bits: only the records are
- * a cache miss each, so they are asked for ahead. */
+/* Copies every live record. The new table's order is nearly that of the old one, since both follow the hash's
+ * high bits: only the records are a cache miss each, so they are asked for ahead. */
 static void fill(struct evb__names_table *table, const struct evb__names_table *old)
 {
     const uint32_t ahead = 8;
@@ -99,7 +102,8 @@ static void fill(struct evb__names_table *table, const struct evb__names_table *
         if (i + ahead < old->slots) EVB__PREFETCH(record_of(evb__ld_rlx(&old->slot[i + ahead])));
         if (slot == EVB__NAMES_EMPTY || slot == EVB__NAMES_DEAD) continue;
         to = evb__names_home(record_of(slot)->hash, table->slots);
-        while (evb__ld_rlx(&table->slot[to]) != EVB__NAMES_EMPTY) to = after(table, to);
+        while (evb__ld_rlx(&table->slot[to]) != EVB__NAMES_EMPTY)
+            to = after(table, to);
         evb__st_rlx(&table->slot[to], slot); /* nobody else sees it yet: published by replace() */
     }
 }
@@ -117,9 +121,7 @@ static int32_t replace(struct evb__names *names, uint64_t room)
     table->limbo.free = free_table;
     if (old) fill(table, old);
     names->used = names->live;
-    /* sc, for readers without the asymmetric barrier: before the writer's look at who is announced. Publishes the slots. Pairs with the load
-     * in evb__names_find. */
-    evb__st_sc(&names->table, table);
+    evb__st_rel(&names->table, table); /* the slots; pairs with the load in evb__names_find */
     if (old) names->retirer.retire(names->retirer.arg, &old->limbo);
     return EVB_OK;
 }
@@ -139,7 +141,8 @@ void evb__names_insert(struct evb__names *names, struct evb__named *record)
     uint32_t i = evb__names_home(record->hash, table->slots);
     uintptr_t slot;
 
-    while ((slot = evb__ld_rlx(&table->slot[i])) > EVB__NAMES_DEAD) i = after(table, i);
+    while ((slot = evb__ld_rlx(&table->slot[i])) > EVB__NAMES_DEAD)
+        i = after(table, i);
     names->used += slot == EVB__NAMES_EMPTY;
     names->live++;
     /* release: the record is complete. Pairs with the slot's load in evb__names_find. */
@@ -147,8 +150,9 @@ void evb__names_insert(struct evb__names *names, struct evb__named *record)
     evb__assert(evb__names_valid(names));
 }
 
-/* Slot i has just died. If nothing follows it, no record lies beyond it on the way from where its hash points, so it may be EMPTY instead, and so may the
- * dead slots before it, one after the other. What comes and goes again and again then leaves no dead. */
+/* Slot i has just died. If nothing follows it, no record lies beyond it on the way from where its hash
+ * points, so it may be EMPTY instead, and so may the dead slots before it, one after the other. What comes
+ * and goes again and again then leaves no dead. */
 static void bury(struct evb__names *names, struct evb__names_table *table, uint32_t i)
 {
     if (evb__ld_rlx(&table->slot[after(table, i)]) != EVB__NAMES_EMPTY) return;
@@ -169,9 +173,7 @@ void evb__names_remove(struct evb__names *names, struct evb__named *record)
         evb__assert(evb__ld_rlx(&table->slot[i]) != EVB__NAMES_EMPTY); /* the record is in the table */
         i = after(table, i);
     }
-    /* sc, for readers without the asymmetric barrier: before the writer's look at who is announced. Pairs with the slot's load in
-     * evb__names_find. */
-    evb__st_sc(&table->slot[i], EVB__NAMES_DEAD);
+    evb__st_rel(&table->slot[i], EVB__NAMES_DEAD); /* pairs with the slot's load in evb__names_find */
     names->live--;
     bury(names, table, i);
     /* Most of a large table is unused: a smaller one, if there is memory for it just now. */
@@ -180,7 +182,8 @@ void evb__names_remove(struct evb__names *names, struct evb__named *record)
     evb__assert(evb__names_valid(names));
 }
 
-int32_t evb__names_each(const struct evb__names *names, int32_t (*fn)(struct evb__named *record, void *arg), void *arg)
+int32_t evb__names_each(const struct evb__names *names, int32_t (*fn)(struct evb__named *record, void *arg),
+                        void *arg)
 {
     struct evb__names_table *table = own(names);
     int32_t rc = 0;
