@@ -64,7 +64,8 @@
  *   thread that reads it. Threads that the library starts block every signal.
  * - Threads: none needs to be registered; what a thread used is given back when it ends. Callbacks must
  *   return: leaving one by longjmp or a C++ exception is not supported. A thread that ends inside a callback
- *   (pthread_exit, cancellation) takes its emits with it; nobody waits for them for ever.
+ *   (pthread_exit, cancellation) takes its emits with it; nobody waits for them for ever. It must not end
+ *   inside a free_user.
  * - exit: there is no atexit handler that frees anything; other threads may be inside evbus while the process
  *   exits.
  * - dlclose: destroy every object and let every call return first. Threads that have used the library may

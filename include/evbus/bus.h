@@ -279,9 +279,9 @@ EVB_API int64_t evb_prepend(evb_bus *bus, const char *pattern, evb_handler fn, v
  * Parameters: bus, pattern, fn, user: as evb_on. opts: NULL = evb_on.
  * Returns: the listener's id, as evb_on.
  * Ownership: opts is copied. user is the bus' until free_user(user) runs, exactly once: before evb_off
- *   returns when no emit on another thread can still see the listener (when a listener removes itself: as its
- *   own call returns), else on the thread whose emit leaves last, or the one that is changing the bus at that
- *   moment, at the latest in evb_bus_destroy. When this call fails, free_user does not run.
+ *   returns when no emit on another thread can still see the listener (when a listener removes itself: as the
+ *   emit that called it ends), else on the thread whose emit leaves last, or the one that is changing the bus
+ *   at that moment, at the latest in evb_bus_destroy. When this call fails, free_user does not run.
  * Threads: any thread.
  * Cost: does not block; allocates; may make system calls (membarrier).
  * Errors: EVB_EINVAL: as evb_on, or an unknown flag. EVB_ENOTSUP: struct_size as in base.h. EVB_EFULL,
@@ -300,7 +300,8 @@ EVB_API int64_t evb_listen(evb_bus *bus, const char *pattern, const evb_listen_o
  * Returns: EVB_OK.
  * Ownership: user is given back by free_user, see evb_listen; it may run before this returns.
  * Threads: any thread.
- * Cost: does not block (never waits for user code); does not allocate; may make system calls (membarrier).
+ * Cost: does not block (never waits for user code); may allocate (to tidy up; does without where there is no
+ *   memory: a removal never fails for it); may make system calls (membarrier).
  * Errors: EVB_ENOTFOUND: no live listener has this id: never issued, removed already, or a once that has
  *   fired; harmless. EVB_EINVAL: NULL bus, or an id of 0 or less. EVB_EFORKED: the bus was made before fork.
  * Since: 0.1.0
@@ -314,10 +315,9 @@ EVB_API int32_t evb_off(evb_bus *bus, int64_t id);
  *
  * Parameters: as evb_off.
  * Returns: EVB_OK: the listener is not running and never will again.
- * Ownership: user is the caller's again; with a free_user that has run, or runs on the thread whose emit left
- *   last.
+ * Ownership: user is the caller's again; a free_user has run.
  * Threads: any thread, not from a callback.
- * Cost: may block (while such emits run elsewhere); does not allocate; may make system calls (membarrier, and
+ * Cost: may block (while such emits run elsewhere); may allocate (as evb_off); may make system calls (membarrier, and
  *   to sleep).
  * Errors: EVB_EDEADLK: inside an evbus callback; the listener is removed as by evb_off, nothing was waited
  *   for. EVB_ENOTFOUND: no live listener has this id. When it was removed before and still runs elsewhere,
@@ -333,7 +333,7 @@ EVB_API int32_t evb_off_wait(evb_bus *bus, int64_t id);
  * Returns: how many were removed, monitors included; 0 when there were none.
  * Ownership: users are given back by free_user, see evb_listen.
  * Threads: any thread.
- * Cost: does not block; does not allocate; may make system calls (membarrier).
+ * Cost: does not block; may allocate (as evb_off); may make system calls (membarrier).
  * Errors: EVB_EINVAL: NULL bus, or a pattern that is not valid in the dialect. EVB_EFORKED: the bus was made
  *   before fork.
  * Since: 0.1.0
@@ -346,7 +346,7 @@ EVB_API int32_t evb_off_all(evb_bus *bus, const char *pattern);
  * Returns: how many were removed, monitors included; 0 when there were none.
  * Ownership: users are given back by free_user, see evb_listen.
  * Threads: any thread.
- * Cost: does not block (work in proportion to the owner's listeners); does not allocate; may make system
+ * Cost: does not block (work in proportion to the owner's listeners); may allocate (as evb_off); may make system
  *   calls (membarrier).
  * Errors: EVB_EINVAL: NULL bus or owner. EVB_EFORKED: the bus was made before fork.
  * Since: 0.1.0
@@ -458,14 +458,16 @@ typedef struct evb_message {
  *   listener's own result does not matter here.
  * Ownership: data stays the caller's and must not change until this returns; only queues copy it.
  * Threads: any thread.
- * Cost: does not block (takes no lock; one that cleans up tries a lock and never waits for it); does not
- *   allocate (but see EVB_ENOMEM); no system calls (but cleaning up may call membarrier, and a hook that
- *   hears of a listener's error is told the time). One hash look-up more than evb_topic_emit; where nobody
+ * Cost: does not block (takes no lock; one that leaves something to clean up, a once that fired or a listener
+ *   removed under its eyes, does so if the bus' lock is free and may wait for a walk over the reader slots,
+ *   never for user code); does not allocate (but see EVB_ENOMEM); no system calls (but cleaning up may call
+ *   membarrier, and a hook that hears of a listener's error is told the time). One hash look-up more than evb_topic_emit; where nobody
  *   has registered or opened the name itself, also a match against all wildcards. A topic with queues or a
  *   store costs as evb_publish.
  * Errors: EVB_EINVAL: NULL bus or topic, data NULL with size above 0, or a name that is not valid in the
  *   dialect or, in DOT, begins with "$". EVB_ETOOBIG: size is above max_payload_bytes. EVB_ERECURSION: 64
- *   emits of this thread are under way, on any bus, or a hook emits. EVB_ECLOSED: the bus is being destroyed.
+ *   emits of this thread are under way, on any bus, or a hook emits (an emit on a topic that nobody listens to
+ *   may answer 0 all the same). EVB_ECLOSED: the bus is being destroyed.
  *   EVB_EFORKED: the bus was made before fork. EVB_ENOMEM: only when more than 64 threads emit at the same
  *   time, for the first emit of a thread, if the allocator refuses. With queues also as evb_publish without
  *   options.
@@ -569,7 +571,7 @@ EVB_API int32_t evb_topic_publish(evb_topic *topic, const void *data, size_t siz
  * Ownership: the reference ends here; with the last one the handle.
  * Threads: any thread; owner for the last close: no other thread may be inside a call on this handle. One of
  *   its listeners may do it.
- * Cost: does not block; does not allocate; may make system calls (membarrier).
+ * Cost: does not block; may allocate (as evb_off); may make system calls (membarrier).
  * Errors: none.
  * Since: 0.1.0
  */

@@ -9,6 +9,7 @@
 #include "base/atomic.h"
 #include "base/opts.h"
 #include "base/platform.h"
+#include "base/reader.h"
 #include "base/thread.h"
 
 static void *alloc_libc_alloc(size_t size, size_t align, void *user)
@@ -72,12 +73,18 @@ void evb__alloc_unpin_for_tests(void)
     evb__st_rel(&alloc_state, ALLOC_OPEN); /* pairs with the CAS of the next setter or pin */
 }
 
+void evb__alloc_pause(bool pause)
+{
+    evb__self()->no_memory = pause;
+}
+
 void *evb__alloc(size_t size, size_t align)
 {
     evb__assert(size > 0);
     evb__assert(align >= sizeof(void *) && (align & (align - 1)) == 0);
     /* acquire: pairs with the CAS that pinned: the hook read below is the pinned one. */
     if (evb__unlikely(evb__ld_acq(&alloc_state) != ALLOC_PINNED)) evb__alloc_pin();
+    if (evb__unlikely(evb__self()->no_memory)) return NULL;
     return alloc_hook.alloc(size, align, alloc_hook.user);
 }
 

@@ -11,6 +11,7 @@
 #ifndef EVB__BASE_ALLOC_H
 #define EVB__BASE_ALLOC_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define EVB__ALIGN_MIN                                                                                       \
@@ -19,6 +20,9 @@
 void *evb__alloc(size_t size, size_t align);
 void *evb__zalloc(size_t size, size_t align);
 void evb__free(void *ptr, size_t size); /* NULL is nothing */
+/* While true, evb__alloc answers NULL in this thread: for tidying that can be done later, inside an emit, which promises not to allocate.
+ * Does not nest. */
+void evb__alloc_pause(bool pause);
 void evb__alloc_pin(void);              /* the first object is about to exist */
 
 /* Tests only: allows evb_set_allocator again. The caller knows that nothing which the present allocator gave

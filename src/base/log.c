@@ -96,7 +96,7 @@ static struct log_limit log_limits[LOG_NAMES];
 #define LOG_WINDOW_MS(w)      ((w) >> 4)
 #define LOG_WINDOW_LINES(w)   ((w)&15)
 #define LOG_MS_MASK           UINT32_C(0x0fffffff)
-#define LOG_LATE_MS           60000 /* how old the time in a thread's hand may be when it looks at the window */
+#define LOG_LATE_MS           60000 /* how old the time in a thread's hand may be */
 
 /* Names are told apart by their text: the same literal has several addresses in a program. */
 static struct log_limit *log_limit_of(const char *name)
@@ -225,11 +225,11 @@ void evb__log(int32_t level, const char *name, const char *format, ...)
     if (sink.fn != NULL) {
         struct evb__self *self = evb__self();
 
-        self->callbacks++; /* waiting is refused inside */
+        evb__callback_begin(self); /* waiting is refused inside */
         log_inside_sink = true;
         sink.fn(level, name, line, sink.user);
         log_inside_sink = false;
-        self->callbacks--;
+        evb__callback_end(self);
     } else {
         log_write_stderr(level, name, line);
     }

@@ -5,6 +5,7 @@
 #include "evbus/base.h"
 
 #include "base/alloc.h"
+#include "base/log.h"
 #include "base/park.h"
 #include "base/thread.h"
 
@@ -24,6 +25,7 @@ static struct {
     uint64_t ticket;
     uint32_t generation; /* of this process image; written before the first object and in a forked child */
     void (*serve)(void *mark);
+    void (*finish)(struct evb__self *self);
 } readers = {.lock = EVB__MUTEX_INIT, .generation = 1};
 
 #ifndef EVB__EXPLORE
@@ -86,7 +88,7 @@ static int32_t claim_slot(struct evb__slot **ret_slot)
         slot->skipped = false;
         slot->running = NULL;
         for (uint32_t d = 0; d <= EVB__READER_DEPTHS; d++)
-            evb__st_rlx(&slot->entry[d].wanted, UINT32_MAX); /* published by the hazard's release store */
+            evb__st_rlx(&slot->entry[d].holds, EVB__HOLDS_ALL); /* published by the hazard's release store */
         /* sc and before the first hazard: an observer that misses the new height has ordered its own stores
          * before our loads. Pairs with the sc load in for_each_entry. */
         high = evb__ld_acq(&readers.high); /* acquire also where another thread has raised it: the chain is what orders us */
@@ -127,6 +129,27 @@ void *evb__reader_leave(struct evb__slot *slot, struct evb__slot_entry *entry)
     evb__st_rel(&entry->gen, evb__ld_rlx(&entry->gen) + 1); /* as in evb__reader_leave_plain */
     evb__compiler_barrier();
     return evb__ld_rlx(&entry->mark) != NULL ? evb__reader_take_mark(entry) : NULL; /* a hint, then the exchange */
+}
+
+bool evb__reader_holds(const struct evb__slot *slot, uint32_t entry, uint32_t number)
+{
+    uint32_t holds = evb__ld_acq(&slot->entry[entry].holds); /* pairs with hold_only in bus/named_emit.c: the walk is over */
+
+    if (holds == EVB__HOLDS_ALL) return true;
+    for (uint32_t i = 0; i < holds && number != 0; i++)
+        if (evb__ld_rlx(&slot->held[entry][i]) == number) return true; /* written before holds */
+    return false;
+}
+
+void evb__callback_begin(struct evb__self *self)
+{
+    self->callbacks++;
+}
+
+void evb__callback_end(struct evb__self *self)
+{
+    self->callbacks--;
+    if (evb__unlikely(self->deferred != NULL) && !evb__in_callback(self)) readers.finish(self);
 }
 
 /* What readers announce, seen after the heavy barrier or, without one, by a read-modify-write of the same word (reader.h, Orders).
@@ -300,6 +323,7 @@ void evb__reader_thread_exit(struct evb__self *self)
         mark = evb__xchg_acqrel(&slot->entry[d].mark, NULL); /* as in leave */
         if (mark != NULL && readers.serve != NULL) readers.serve(mark);
     }
+    if (self->deferred != NULL) readers.finish(self);
     self->slot = NULL;
     self->generation = 0;
     evb__st_rel(&slot->used, 0); /* pairs with the CAS in claim_slot */
@@ -307,9 +331,10 @@ void evb__reader_thread_exit(struct evb__self *self)
 
 #ifdef EVB__EXPLORE
 
-int32_t evb__readers_init(void (*serve)(void *mark))
+int32_t evb__readers_init(void (*serve)(void *mark), void (*finish)(struct evb__self *self))
 {
     readers.serve = serve;
+    readers.finish = finish;
     return EVB_OK;
 }
 
@@ -370,12 +395,14 @@ static void fork_child(void)
     }
     readers.generation = readers.generation == UINT32_MAX ? 1 : readers.generation + 1;
     self->generation = self->slot != NULL ? readers.generation : 0;
-    self->deferred = NULL;
+    self->deferred = self->owed = NULL;
     evb__barrier_init();
+    evb__park_after_fork();
+    evb__log_after_fork();
     fork_parent();
 }
 
-int32_t evb__readers_init(void (*serve)(void *mark))
+int32_t evb__readers_init(void (*serve)(void *mark), void (*finish)(struct evb__self *self))
 {
     int32_t status = EVB_OK;
 
@@ -383,6 +410,7 @@ int32_t evb__readers_init(void (*serve)(void *mark))
     if (!start.done) {
         evb__barrier_init();
         readers.serve = serve;
+        readers.finish = finish;
         if (pthread_key_create(&start.key, on_thread_exit) != 0) {
             status = EVB_ENOMEM;
         } else if (pthread_atfork(fork_prepare, fork_parent, fork_child) != 0) {

@@ -39,6 +39,8 @@
 #define EVB__READER_DEPTHS 8  /* emits nested deeper share one entry that names everything */
 #define EVB__READER_STATIC 64 /* slots that need no allocation; beyond, chunks of as many */
 #endif
+#define EVB__HELD_MAX   32 /* what an emit by name gathers at a time */
+#define EVB__HOLDS_ALL  UINT32_MAX
 #define EVB__EMIT_DEPTH 64 /* SEMANTICS 1.1: a deeper nested emit answers EVB_ERECURSION */
 
 #define EVB__HAZARD_ALL ((uintptr_t)1) /* no object has this address */
@@ -48,7 +50,7 @@ struct evb__slot_entry {
     EVB__ATOMIC(uintptr_t) hazard;
     EVB__ATOMIC(void *) mark;     /* who wants to be told when this depth leaves */
     EVB__ATOMIC(uint32_t) gen;
-    EVB__ATOMIC(uint32_t) wanted; /* which listeners an emit by name still holds; bus/named_emit.c */
+    EVB__ATOMIC(uint32_t) holds; /* how many of held[] an emit by name still holds; EVB__HOLDS_ALL while it is looking around */
 };
 
 struct evb__slot {
@@ -65,6 +67,9 @@ struct evb__slot {
     uint64_t seen_ticket[EVB__READER_DEPTHS + 1]; /* 0: this entry was never seen in use */
 
     EVB__ATOMIC(uint32_t) used; /* claimed by a thread */
+
+    /* what an emit by name holds, beside the entries: numbers of listeners; bus/named_emit.c */
+    EVB__ATOMIC(uint32_t) held[EVB__READER_DEPTHS + 1][EVB__HELD_MAX];
 };
 
 /* What a thread knows of itself. generation equals that of every object made in this process image; after fork the
@@ -74,6 +79,8 @@ struct evb__self {
     uint32_t generation;
     uint32_t callbacks; /* hooks, free_user, iteration callbacks of this thread: waiting is refused inside */
     void *deferred;     /* buses destroyed inside a callback, finished when the outermost returns */
+    bool no_memory;     /* evb__alloc_pause */
+    void *owed;         /* a mark that gave way to the thread's own, see bus.c */
 };
 
 #ifdef EVB__EXPLORE
@@ -84,8 +91,8 @@ extern EVB__TLS_MODEL _Thread_local struct evb__self evb__self_storage;
 #endif
 
 /* Before the first object: barrier choice, fork handlers, key for thread exit; again is nothing. serve gets every mark that a vanishing
- * thread left unserved. EVB_OK, or EVB_ENOMEM when the system has no thread key left (a later call tries again). */
-int32_t evb__readers_init(void (*serve)(void *mark));
+ * thread left unserved, finish what a thread deferred when its outermost callback is over. EVB_OK, or EVB_ENOMEM when the system has no thread key left (a later call tries again). */
+int32_t evb__readers_init(void (*serve)(void *mark), void (*finish)(struct evb__self *self));
 uint32_t evb__process_generation(void); /* steps in a forked child; never 0 after init */
 
 /* The cold half of the generation check: gives this thread its slot. EVB_EFORKED when the object is of the parent process,
@@ -111,7 +118,7 @@ EVB__INLINE struct evb__slot_entry *evb__reader_enter_plain(struct evb__slot *sl
 
     if (evb__unlikely(entry >= evb__ld_rlx(&slot->plain_end))) return NULL; /* relaxed: constant once the slot is claimed */
     slot->top = entry + 1;
-    /* release: an observer that reads this hazard reads the wanted of this emit or later. Pairs with look (reader.c). */
+    /* release: an observer that reads this hazard reads the holds of this emit or later. Pairs with look (reader.c). */
     evb__st_rel(&entry->hazard, hazard);
     evb__compiler_barrier(); /* pairs with evb__barrier_heavy in evb__readers_observe */
     return entry;
@@ -148,6 +155,19 @@ EVB__INLINE void evb__reader_move(struct evb__slot *slot, struct evb__slot_entry
         (void)evb__xchg_acqrel(&entry->hazard, hazard); /* as in enter */
     }
 }
+
+/* For an emit that announces its bus: does it hold number, or (number 0) is it still looking around? */
+bool evb__reader_holds(const struct evb__slot *slot, uint32_t entry, uint32_t number);
+
+/* ---- callbacks of this thread that are no listeners: hooks, free_user, log and iteration functions ---- */
+
+EVB__INLINE bool evb__in_callback(const struct evb__self *self)
+{
+    return self->callbacks != 0 || (self->slot != NULL && self->slot->top != self->slot->entry);
+}
+
+void evb__callback_begin(struct evb__self *self);
+void evb__callback_end(struct evb__self *self); /* the outermost finishes what was deferred */
 
 /* ---- writers ---- */
 

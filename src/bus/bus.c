@@ -13,30 +13,41 @@
 #define PAYLOAD_DEFAULT ((uint32_t)1 << 20)
 #define WARNING_DEFAULT 64
 
-/* ---- callbacks of this thread ---- */
+/* ---- leaving ---- */
 
-bool evb__in_callback(const struct evb__self *self)
+static void finish_deferred(struct evb__self *self);
+
+/* The mark that a thread leaves for itself, on its outermost emit. */
+static char own_mark;
+
+void evb__serve_mark(void *mark)
 {
-    return self->callbacks != 0 || (self->slot != NULL && self->slot->top != self->slot->entry);
-}
+    struct evb__self *self = evb__self();
+    evb_bus *bus = mark;
 
-static void destroy_deferred(struct evb__self *self);
-
-void evb__callback_begin(struct evb__self *self)
-{
-    self->callbacks++;
-}
-
-void evb__callback_end(struct evb__self *self)
-{
-    self->callbacks--;
-    if (self->deferred != NULL) destroy_deferred(self);
+    if (mark == &own_mark) {
+        bus = self->owed;
+        self->owed = NULL;
+        if (bus == NULL) return;
+    }
+    evb__bus_request(bus);
+    evb__bus_unref(bus);
 }
 
 void evb__emit_left(struct evb__self *self, void *mark)
 {
     evb__serve_mark(mark);
-    if (self->deferred != NULL) destroy_deferred(self);
+    if (self->deferred != NULL && !evb__in_callback(self)) finish_deferred(self);
+}
+
+/* Another's mark that stood there is owed its service all the same. A marker that comes later is refused, and looks again by itself. */
+void evb__mark_deferred(struct evb__self *self)
+{
+    void *other;
+
+    if (self->slot == NULL || self->slot->top == self->slot->entry) return; /* no emit: the callback's end will do it */
+    other = evb__xchg_acqrel(&self->slot->entry[0].mark, &own_mark);        /* as in evb__readers_mark and evb__readers_unmark */
+    if (other != NULL && other != &own_mark) self->owed = other;
 }
 
 /* ---- the lock ---- */
@@ -59,6 +70,7 @@ static void finish_extras(evb_bus *bus, struct evb__extra *due)
 
         due = extra->finish_next;
         if (extra->free_user != NULL) extra->free_user(extra->user);
+        if (extra->finished != NULL) evb__st_rel(extra->finished, 1); /* pairs with evb__departure_wait, which wakes at the end */
         evb__free(extra, sizeof *extra + extra->text_size + 1);
     }
     (void)evb__sub_rel(&bus->finishing, 1); /* pairs with destroy's load: the calls are over */
@@ -114,14 +126,6 @@ void evb__bus_request(evb_bus *bus)
 {
     (void)evb__xchg_acqrel(&bus->work, 1); /* pairs with serve_locked and the last look of evb__bus_unlock */
     if (evb__mutex_trylock(&bus->lock)) evb__bus_unlock(bus);
-}
-
-void evb__serve_mark(void *mark)
-{
-    evb_bus *bus = mark;
-
-    evb__bus_request(bus);
-    evb__bus_unref(bus);
 }
 
 void evb__bus_unref(evb_bus *bus)
@@ -211,7 +215,7 @@ int32_t evb_bus_create(const evb_bus_opts *opts, evb_bus **ret_bus)
     status = check_opts(opts, &o);
     if (status != EVB_OK) return status;
     evb__alloc_pin();
-    status = evb__readers_init(evb__serve_mark);
+    status = evb__readers_init(evb__serve_mark, finish_deferred);
     if (status != EVB_OK) return status;
     bus = evb__zalloc(sizeof *bus, EVB__CACHE_LINE);
     if (bus == NULL) return EVB_ENOMEM;
@@ -281,7 +285,7 @@ static void finish_destroy(evb_bus *bus)
     evb__bus_unref(bus);
 }
 
-static void destroy_deferred(struct evb__self *self)
+static void finish_deferred(struct evb__self *self)
 {
     while (self->deferred != NULL && !evb__in_callback(self)) {
         evb_bus *bus = self->deferred;
@@ -291,17 +295,12 @@ static void destroy_deferred(struct evb__self *self)
     }
 }
 
-/* Inside a callback: the rest waits for the outermost one to return. A mark on the outermost emit brings it here. */
+/* Inside a callback the rest waits for the outermost one to return. */
 static void defer_destroy(struct evb__self *self, evb_bus *bus)
 {
-    void *none = NULL;
-
     bus->deferred_next = self->deferred;
     self->deferred = bus;
-    if (self->slot == NULL || self->slot->top == self->slot->entry) return;
-    (void)evb__add_rlx(&bus->refs, 1); /* for the mark; ours is still held */
-    if (!evb__cas_acqrel(&self->slot->entry[0].mark, &none, bus)) /* as in evb__readers_mark; already marked will do */
-        (void)evb__sub_rel(&bus->refs, 1);
+    evb__mark_deferred(self);
 }
 
 void evb_bus_destroy(evb_bus *bus)

@@ -98,6 +98,7 @@ struct evb__extra {
     const void *owner;
     struct evb__extra *owner_next, **owner_link;
     struct evb__extra *finish_next;
+    EVB__ATOMIC(uint32_t) *finished; /* NULL, or where an off_wait wants to hear that free_user has returned */
     struct evb__slot *own_slot; /* removed inside a callback: of this thread, where only own_running matters for free_user */
     uint32_t own_running;       /* bit per entry of the slot in which the listener itself was running */
     uint32_t once_next;         /* fired onces waiting for their removal */
@@ -107,6 +108,8 @@ struct evb__extra {
     uint32_t text_size;         /* wildcard: the pattern, for whom it matches while it is in limbo */
     char text[];
 };
+
+#define EVB__RANK_WARNED ((uint32_t)1 << 31) /* in home.wild.rank of a list's newest: the leak guard has spoken */
 
 #define EVB__LISTENER_BITS  22
 #define EVB__LISTENER_MAX   (((uint32_t)1 << EVB__LISTENER_BITS) - 1)
@@ -204,16 +207,15 @@ void evb__bus_unlock(evb_bus *bus); /* serves bus->work, then runs the free_user
 int32_t evb__bus_enter(evb_bus *bus); /* what every call on the listener side begins with: EVB_EINVAL, EVB_EFORKED or EVB_OK */
 void evb__bus_request(evb_bus *bus);  /* work has been left: serve it now if the lock is free, else its holder will */
 void evb__bus_unref(evb_bus *bus);
-void evb__serve_mark(void *mark); /* a bus, with the reference that came with the mark */
-void evb__callback_begin(struct evb__self *self);
-void evb__callback_end(struct evb__self *self);
 void evb__emit_left(struct evb__self *self, void *mark); /* an emit found a mark when it left */
-bool evb__in_callback(const struct evb__self *self);
+void evb__mark_deferred(struct evb__self *self);        /* so that the outermost emit finishes what was deferred */
+void evb__serve_mark(void *mark); /* a bus, with the reference that came with the mark; or a thread's own, see defer_destroy */
 
 /* reclaim.c */
 void evb__limbo_listener_locked(evb_bus *bus, struct evb__listener *listener, uint32_t number);
 void evb__limbo_block_locked(evb_bus *bus, struct evb__limbo *block);
 void evb__limbo_topic_locked(evb_bus *bus, evb_topic *topic);
+evb_topic *evb__limbo_next_topic(const evb_topic *topic);
 /* One pass: observes if there is something new, frees what no emit can see, tells the emits in the way of what is urgent. Extras whose
  * listeners are gone go to bus->due: evb__bus_unlock runs their free_user. */
 void evb__reclaim_locked(evb_bus *bus);
@@ -225,6 +227,7 @@ bool evb__hazard_of_bus(uintptr_t hazard, const evb_bus *bus);
 struct evb__departure {
     struct evb__readers_query query;
     evb_bus *bus;
+    EVB__ATOMIC(uint32_t) *finished; /* NULL, or set when the free_user that is waited for has returned */
 };
 void evb__departure_wait(struct evb__departure *departure);
 
@@ -259,11 +262,13 @@ bool evb__snapshot_fits_locked(const evb_bus *bus, evb_topic *topic, const struc
 void evb__snapshot_drop(struct evb__snapshot_block *block);
 /* A block with the given listeners, sorted and without repetitions. NULL: no memory. */
 struct evb__snapshot_block *evb__snapshot_make_locked(evb_bus *bus, evb_topic *topic, uint32_t *numbers, uint32_t count);
-/* The listener's entries die: in the current snapshot and in those in limbo. Never fails. */
+/* The listener's entry in the topic's snapshot dies. Never fails. */
 void evb__snapshot_kill_locked(evb_bus *bus, evb_topic *topic, const struct evb__listener *listener, uint32_t number);
-/* Kills what the topic has and puts the replacement (NULL, or the closed snapshot) in its place. */
-void evb__snapshot_close_locked(evb_bus *bus, evb_topic *topic, struct evb__snapshot *replacement);
-void evb__snapshot_kill_limbo_locked(evb_bus *bus); /* the entries of all blocks in limbo */
+/* And those in limbo, which emits that began earlier run through: blocks that were replaced, and what topics in limbo still have. */
+void evb__snapshot_kill_limbo_locked(evb_bus *bus, uint32_t number);
+void evb__snapshot_silence_limbo_locked(evb_bus *bus); /* every entry of theirs */
+void evb__snapshot_close_locked(evb_bus *bus, evb_topic *topic); /* from now on emits on it answer EVB_ECLOSED */
+void evb__snapshot_free_left(evb_topic *topic);                  /* with a topic that leaves limbo */
 uint32_t evb__snapshot_count_locked(const evb_bus *bus, evb_topic *topic); /* live, monitors not counted */
 
 /* topics.c */
@@ -283,7 +288,8 @@ void evb__silence_locked(evb_bus *bus);
 int32_t evb__thunk(const evb_event *event, void *listener);
 
 /* named_emit.c */
-int32_t evb__emit_unlisted(evb_bus *bus, struct evb__slot_entry *entry, const struct evb__tokens *tokens, const void *data, size_t size);
+int32_t evb__emit_unlisted(evb_bus *bus, struct evb__slot *slot, struct evb__slot_entry *entry, const struct evb__tokens *tokens,
+                           const void *data, size_t size);
 
 /* error.c */
 void evb__bus_error(evb_bus *bus, const evb_event *event, int32_t status);

@@ -99,14 +99,14 @@ int32_t evb_topic_emit(evb_topic *topic, const void *data, size_t size)
 }
 
 /* No record of that name: it is checked, and matched against the wildcards. */
-static EVB__COLD int32_t emit_without_record(evb_bus *bus, struct evb__slot_entry *entry, const char *topic, size_t length,
-                                             const void *data, size_t size)
+static EVB__COLD int32_t emit_without_record(evb_bus *bus, struct evb__slot *slot, struct evb__slot_entry *entry, const char *topic,
+                                             size_t length, const void *data, size_t size)
 {
     struct evb__tokens tokens;
     int32_t status = evb__topic_split(bus->dialect, topic, length, &tokens);
 
     if (status != EVB_OK) return status;
-    return evb__emit_unlisted(bus, entry, &tokens, data, size);
+    return evb__emit_unlisted(bus, slot, entry, &tokens, data, size);
 }
 
 /* The bus is announced; goes over to the topic where there is one. */
@@ -117,7 +117,7 @@ EVB__INLINE int32_t emit_name(evb_bus *bus, struct evb__slot *slot, struct evb__
     struct evb__named *named = evb__names_find(&bus->names, topic, length, hash);
     evb_topic *record;
 
-    if (evb__unlikely(named == NULL)) return emit_without_record(bus, entry, topic, length, data, size);
+    if (evb__unlikely(named == NULL)) return emit_without_record(bus, slot, entry, topic, length, data, size);
     record = EVB__CONTAINER(named, evb_topic, named);
     evb__reader_move(slot, entry, (uintptr_t)record); /* protected throughout: by the bus, then by itself */
     return call_listeners(record, data, size);

@@ -206,8 +206,6 @@ static void commit_locked(struct making *m)
 
 /* ---- the leak guard ---- */
 
-#define RANK_WARNED ((uint32_t)1 << 31)
-
 /* How many listeners the pattern has if that is news, else 0. A list's rank never falls below its length, so it is counted only when the rank
  * says that it may have passed the limit; the count then corrects the rank. Speaks once per pattern. */
 static uint32_t leak_locked(struct making *m)
@@ -220,11 +218,11 @@ static uint32_t leak_locked(struct making *m)
         m->topic->warned = 1;
         return m->topic->u.list.listeners;
     }
-    warned = newest->home.wild.rank & RANK_WARNED; /* inherited from the one before */
+    warned = newest->home.wild.rank & EVB__RANK_WARNED; /* inherited from the one before */
     if (warned != 0 || newest->home.wild.rank <= limit) return 0;
     for (number = m->number; number != 0; number = evb__ld_rlx(&evb__listener(m->bus, number)->next)) /* under the lock */
         count++;
-    newest->home.wild.rank = count > limit ? count | RANK_WARNED : count;
+    newest->home.wild.rank = count > limit ? count | EVB__RANK_WARNED : count;
     return count > limit ? count : 0;
 }
 

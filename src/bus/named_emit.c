@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* An emit whose topic has no record: the listeners come straight from the pattern trie. Nothing is interned, nothing allocated.
  *
- * Matches are gathered into a small array on the stack, in calling order; when more match than fit, the first EVB__GATHER_MAX are called and the trie is
- * asked again for those that come after the last one. While it gathers, the emit holds every listener of the bus; once it has the last batch it
- * publishes which (wanted in the slot's entry, a bit per number modulo 32), so that a long callback delays the removal of those only.
+ * Matches are gathered into a small array on the stack, in calling order; when more match than fit, the first GATHER_MAX are called and the trie is
+ * asked again for those that come after the last one. While it gathers, the emit holds everything that is reached by name; once it has a batch it
+ * publishes which listeners (held in its slot), so that a long callback delays the removal of those only.
  */
 #include "bus/bus.h"
 
-#define EVB__GATHER_MAX 32
+#define GATHER_MAX EVB__HELD_MAX
 
 struct found {
     struct evb__listener *listener;
@@ -23,7 +23,7 @@ struct gather {
     bool more;         /* something did not fit */
     struct found last;
     uint32_t count;
-    struct found batch[EVB__GATHER_MAX];
+    struct found batch[GATHER_MAX];
 };
 
 static bool comes_before(const struct found *a, const struct found *b)
@@ -39,11 +39,11 @@ static void keep(struct gather *g, const struct found *f)
     while (at > 0 && comes_before(f, &g->batch[at - 1]))
         at--;
     if (at > 0 && g->batch[at - 1].order == f->order) return;
-    if (at == EVB__GATHER_MAX) {
+    if (at == GATHER_MAX) {
         g->more = true;
         return;
     }
-    if (g->count == EVB__GATHER_MAX)
+    if (g->count == GATHER_MAX)
         g->more = true;
     else
         g->count++;
@@ -69,14 +69,29 @@ static void gather_list(uint32_t head, void *arg)
     }
 }
 
-/* The last batch is in hand: from here on only its members are held. */
-static void hold_only(struct evb__slot_entry *entry, const struct gather *g)
+/* The batch is in hand: from here on only its members are held, whatever happens in the callbacks. */
+static void hold_only(struct evb__slot *slot, struct evb__slot_entry *entry, const struct gather *g)
 {
-    uint32_t wanted = 0;
+    uint32_t at = (uint32_t)(entry - slot->entry);
 
     for (uint32_t i = 0; i < g->count; i++)
-        wanted |= 1u << (g->batch[i].number & 31);
-    evb__st_rel(&entry->wanted, wanted); /* release: the walk is over; pairs with the loads of wanted in reclaim.c */
+        evb__st_rlx(&slot->held[at][i], g->batch[i].number); /* published by holds */
+    evb__st_rel(&entry->holds, g->count); /* release: the walk is over, too; pairs with evb__reader_holds */
+}
+
+/* Looking around again is a new emit to the observers: what was freed since the last batch could not be seen any more. */
+static void announce_again(evb_bus *bus, struct evb__slot *slot, struct evb__slot_entry *entry)
+{
+    struct evb__self *self = evb__self();
+    void *mark;
+
+    self->callbacks++; /* this emit is not over: nothing that was deferred may be finished in between */
+    evb__st_rlx(&entry->holds, EVB__HOLDS_ALL); /* published by leave */
+    mark = evb__reader_leave(slot, entry);
+    if (mark != NULL) evb__serve_mark(mark);
+    (void)evb__reader_enter(slot, evb__bus_hazard(bus));
+    if (self->deferred != NULL) evb__mark_deferred(self);
+    self->callbacks--;
 }
 
 static uint32_t call_batch(evb_bus *bus, const struct gather *g, const evb_event *event)
@@ -92,7 +107,8 @@ static uint32_t call_batch(evb_bus *bus, const struct gather *g, const evb_event
     return called;
 }
 
-int32_t evb__emit_unlisted(evb_bus *bus, struct evb__slot_entry *entry, const struct evb__tokens *tokens, const void *data, size_t size)
+int32_t evb__emit_unlisted(evb_bus *bus, struct evb__slot *slot, struct evb__slot_entry *entry, const struct evb__tokens *tokens,
+                           const void *data, size_t size)
 {
     evb_event event = {.data = data, .size = size, .topic = tokens->name, .topic_len = tokens->size};
     struct gather g;
@@ -101,16 +117,19 @@ int32_t evb__emit_unlisted(evb_bus *bus, struct evb__slot_entry *entry, const st
     g.bus = bus;
     g.registered = evb__ld_acq(&bus->registered); /* pairs with evb_listen: what it counts is in the trie or newer */
     g.again = false;
-    do {
+    for (;;) {
         g.more = false;
         g.count = 0;
         evb__trie_match(&bus->trie, tokens, gather_list, &g);
         if (g.count == 0) break;
-        if (!g.more) hold_only(entry, &g);
+        hold_only(slot, entry, &g);
         called += call_batch(bus, &g, &event);
+        if (!g.more) break;
+        announce_again(bus, slot, entry);
+        if (evb__ld_acq(&bus->closed) != 0) break; /* destroyed by a callback; pairs with evb_bus_destroy */
         g.last = g.batch[g.count - 1];
         g.again = true;
-    } while (g.more);
-    evb__st_rlx(&entry->wanted, UINT32_MAX); /* published by leave */
+    }
+    evb__st_rlx(&entry->holds, EVB__HOLDS_ALL); /* published by leave */
     return (int32_t)called;
 }

@@ -48,7 +48,7 @@ void evb__limbo_topic_locked(evb_bus *bus, evb_topic *topic)
     bus->limbo_new++;
 }
 
-static evb_topic *next_topic(const evb_topic *topic)
+evb_topic *evb__limbo_next_topic(const evb_topic *topic)
 {
     return topic->indexed.next != NULL ? EVB__CONTAINER(topic->indexed.next, evb_topic, indexed) : NULL;
 }
@@ -91,8 +91,7 @@ static bool listener_covers(uintptr_t hazard, const struct evb__slot *slot, uint
 
     if (a->context && slot == a->listener->extra->own_slot && (a->listener->extra->own_running & (1u << entry)) == 0) return false;
     if (hazard == EVB__HAZARD_ALL) return true;
-    if (names_of(hazard, a->bus)) /* which listeners it still holds; pairs with the release in emit_unlisted */
-        return (evb__ld_acq(&slot->entry[entry].wanted) & (1u << (a->number & 31))) != 0;
+    if (names_of(hazard, a->bus)) return evb__reader_holds(slot, entry, a->listener->wild ? a->number : 0);
     if ((hazard & 2) != 0) return false;
     return topic_matches_listener((const evb_topic *)hazard, a->listener, a->bus);
 }
@@ -109,7 +108,7 @@ static bool block_covers(uintptr_t hazard, const struct evb__slot *slot, uint32_
     if (hazard == EVB__HAZARD_ALL) return true;
     if (a->hazard != 0) return hazard == a->hazard;
     /* Tables: an emit that has found its listeners does not come back to them. Pairs with the release in emit_unlisted. */
-    return names_of(hazard, a->bus) && evb__ld_acq(&slot->entry[entry].wanted) == UINT32_MAX;
+    return names_of(hazard, a->bus) && evb__reader_holds(slot, entry, 0);
 }
 
 /* A topic is reached by name (then the bus is announced until the topic is) or by handle (then the topic is). */
@@ -117,9 +116,7 @@ static bool topic_covers(uintptr_t hazard, const struct evb__slot *slot, uint32_
 {
     const struct block_arg *a = arg;
 
-    (void)slot;
-    (void)entry;
-    return hazard == EVB__HAZARD_ALL || hazard == a->hazard || names_of(hazard, a->bus);
+    return hazard == EVB__HAZARD_ALL || hazard == a->hazard || (names_of(hazard, a->bus) && evb__reader_holds(slot, entry, 0));
 }
 
 static bool listener_blocked(const struct listener_arg *arg)
@@ -139,7 +136,7 @@ static void observe(evb_bus *bus)
         if (*ticket_of(evb__listener(bus, number)) == 0) *ticket_of(evb__listener(bus, number)) = ticket;
     for (struct evb__limbo *block = bus->limbo_blocks; block != NULL; block = block->next)
         if (block->ticket == 0) block->ticket = ticket;
-    for (evb_topic *topic = bus->limbo_topics; topic != NULL; topic = next_topic(topic))
+    for (evb_topic *topic = bus->limbo_topics; topic != NULL; topic = evb__limbo_next_topic(topic))
         if (topic->u.ticket == 0) topic->u.ticket = ticket;
     bus->limbo_new = 0;
 }
@@ -266,7 +263,7 @@ static void sweep_topics(evb_bus *bus)
         struct block_arg arg = {bus, (uintptr_t)topic};
         struct evb__readers_query query = {topic_covers, &arg, topic->u.ticket};
 
-        next = next_topic(topic);
+        next = evb__limbo_next_topic(topic);
         if (topic->u.ticket == 0 || evb__readers_blocked(&query)) {
             topic->indexed.next = bus->limbo_topics != NULL ? &bus->limbo_topics->indexed : NULL;
             bus->limbo_topics = topic;
@@ -307,7 +304,7 @@ void evb__reclaim_everything(evb_bus *bus)
     while (bus->limbo_topics != NULL) {
         evb_topic *topic = bus->limbo_topics;
 
-        bus->limbo_topics = next_topic(topic);
+        bus->limbo_topics = evb__limbo_next_topic(topic);
         evb__topic_free(topic);
     }
     for (uint32_t next; number != 0; number = next) {
@@ -344,11 +341,13 @@ void evb__departure_wait(struct evb__departure *departure)
 
     evb__bus_lock(bus);
     bus->waiters++;
-    while (!bus->finished) { /* destroyed by a free_user that this very wait ran: then nobody is left to wait for */
+    /* finished: destroyed by a free_user that this very wait ran; then nobody is left to wait for */
+    while (!bus->finished) {
         uint32_t epoch = evb__ld_acq(&bus->epoch); /* before the look; pairs with the step in evb__bus_unlock */
         bool refused, blocked = still_there(departure, &refused);
 
-        if (!blocked) break;
+        /* acquire: what free_user did; pairs with finish_extras */
+        if (!blocked && (departure->finished == NULL || evb__ld_acq(departure->finished) != 0)) break;
         evb__bus_unlock(bus);
         (void)evb__park(&bus->epoch, epoch, refused ? LOOK_AGAIN_NS : EVB_FOREVER);
         evb__bus_lock(bus);

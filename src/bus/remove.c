@@ -5,6 +5,8 @@
  */
 #include "bus/bus.h"
 
+#include "base/alloc.h"
+
 #include <string.h>
 
 /* ---- out of the lists ---- */
@@ -39,7 +41,7 @@ static void remove_literal(evb_bus *bus, struct evb__listener *listener, uint32_
     evb_topic *topic = listener->home.topic;
 
     topic->u.list.first = unlink_from(bus, listener, topic->u.list.first, number);
-    topic->u.list.listeners--;
+    if (--topic->u.list.listeners == 0) topic->warned = 0; /* the next one begins anew */
     evb__snapshot_kill_locked(bus, topic, listener, number);
     evb__topic_settle_locked(bus, topic);
 }
@@ -55,6 +57,7 @@ static void remove_wild(evb_bus *bus, struct evb__listener *listener, uint32_t n
     if (evb__pattern_split(bus->dialect, text, size, &tokens) == EVB_OK)
         (void)evb__index_match(&bus->index, &tokens, kill_in_topic, &k);
     rest = unlink_from(bus, listener, head, number);
+    if (rest != 0 && head == number) evb__listener(bus, rest)->home.wild.rank |= listener->home.wild.rank & EVB__RANK_WARNED;
     if (rest != head) evb__trie_set_head(&bus->trie, place, rest);
     if (rest == 0) evb__trie_release(&bus->trie, place);
 }
@@ -97,20 +100,21 @@ bool evb__listener_remove_locked(evb_bus *bus, struct evb__listener *listener, u
         remove_wild(bus, listener, number);
     else
         remove_literal(bus, listener, number);
+    evb__snapshot_kill_limbo_locked(bus, number);
     evb__limbo_listener_locked(bus, listener, number);
     return live;
 }
 
 static int32_t close_topic(struct evb__named *named, void *bus)
 {
-    evb__snapshot_close_locked(bus, EVB__CONTAINER(named, evb_topic, named), &evb__closed_snapshot);
+    evb__snapshot_close_locked(bus, EVB__CONTAINER(named, evb_topic, named));
     return 0;
 }
 
 void evb__silence_locked(evb_bus *bus)
 {
     (void)evb__names_each(&bus->names, close_topic, bus);
-    evb__snapshot_kill_limbo_locked(bus);
+    evb__snapshot_silence_limbo_locked(bus);
     for (uint32_t number = bus->high; number > 0; number--) {
         struct evb__listener *listener = evb__listener(bus, number);
 
@@ -126,6 +130,7 @@ void evb__fired_remove_locked(evb_bus *bus)
 
     if (number == 0) return;
     number = evb__xchg_acqrel(&bus->fired, 0); /* acquire: the links; pairs with the push in thunk.c */
+    evb__alloc_pause(true);                    /* an emit may be doing this; what would tidy up does without, until another removal */
     while (number != 0) {
         struct evb__listener *listener = evb__listener(bus, number);
         uint32_t next = listener->extra->once_next;
@@ -135,6 +140,7 @@ void evb__fired_remove_locked(evb_bus *bus)
         if (!listener->in_limbo) (void)evb__listener_remove_locked(bus, listener, number);
         number = next;
     }
+    evb__alloc_pause(false);
 }
 
 /* ---- the calls ---- */
@@ -167,7 +173,8 @@ struct departing {
     const evb_bus *bus;
     const evb_topic *topic; /* literal: only compared */
     bool any_topic;         /* a plain wildcard removed earlier: its pattern is gone, so every topic of the bus counts */
-    uint32_t wanted, text_size;
+    uint32_t number; /* wildcard: as emits by name hold it; literal: 0 */
+    uint32_t text_size;
     char text[EVB__NAME_MAX + 1];
 };
 
@@ -177,7 +184,7 @@ static bool departing_covers(uintptr_t hazard, const struct evb__slot *slot, uin
     const evb_topic *topic;
 
     if (hazard == EVB__HAZARD_ALL) return true;
-    if (hazard == evb__bus_hazard(d->bus)) return (evb__ld_acq(&slot->entry[entry].wanted) & d->wanted) != 0; /* as in reclaim.c */
+    if (hazard == evb__bus_hazard(d->bus)) return evb__reader_holds(slot, entry, d->number);
     if (!evb__hazard_of_bus(hazard, d->bus)) return false;
     if (d->any_topic) return true;
     topic = (const evb_topic *)hazard; /* alive: announced */
@@ -187,7 +194,7 @@ static bool departing_covers(uintptr_t hazard, const struct evb__slot *slot, uin
 
 static void describe_locked(struct departing *d, const struct evb__listener *listener, uint32_t number)
 {
-    d->wanted = 1u << (number & 31);
+    d->number = listener->wild ? number : 0;
     if (!listener->wild) {
         d->topic = listener->home.topic;
     } else if (listener->extra != NULL) {
@@ -205,14 +212,19 @@ int32_t evb_off_wait(evb_bus *bus, int64_t id)
     int32_t status = evb__bus_enter(bus);
     struct departing d = {.bus = bus};
     struct evb__departure departure = {.query = {departing_covers, &d, 0}, .bus = bus};
+    EVB__ATOMIC(uint32_t) finished;
     struct evb__listener *listener;
     uint32_t number;
 
     if (status != EVB_OK) return status;
     if (id <= 0) return EVB_EINVAL;
+    evb__init(&finished, 0);
     evb__bus_lock(bus);
     listener = evb__listener_by_id_locked(bus, id, &number);
     if (listener != NULL) describe_locked(&d, listener, number);
+    if (listener != NULL && !evb__in_callback(evb__self()) && listener->extra != NULL && listener->extra->free_user != NULL &&
+        listener->extra->finished == NULL)
+        departure.finished = listener->extra->finished = &finished;
     status = remove_id_locked(bus, id, &listener, &number);
     (void)evb__add_rlx(&bus->refs, 1); /* until the wait is over: a free_user may destroy the bus; the caller's is still there */
     evb__bus_unlock(bus);

@@ -252,12 +252,6 @@ static void kill_block(struct evb__snapshot_block *block)
         evb__st_rlx(&evb__snapshot_entries(&block->head)[i].fn, evb__dead_listener); /* relaxed: as in kill_in */
 }
 
-void evb__snapshot_kill_limbo_locked(evb_bus *bus)
-{
-    for (struct evb__limbo *limbo = bus->limbo_blocks; limbo != NULL; limbo = limbo->next)
-        if (limbo->free == free_block) kill_block(block_of_limbo(limbo));
-}
-
 static void compact(evb_bus *bus, evb_topic *topic, struct evb__snapshot_block *block)
 {
     uint32_t live = count_of(block) - block->dead, first = topic->u.list.first;
@@ -278,23 +272,44 @@ void evb__snapshot_kill_locked(evb_bus *bus, evb_topic *topic, const struct evb_
 {
     struct evb__snapshot *snapshot = current(topic);
 
-    /* Emits that began before the last replacement run through blocks in limbo. */
-    for (struct evb__limbo *limbo = bus->limbo_blocks; limbo != NULL; limbo = limbo->next)
-        if (limbo->free == free_block && limbo->hazard == (uintptr_t)topic) (void)kill_in(block_of_limbo(limbo), number);
-
     if (snapshot == &listener->one)
         publish(topic, NULL);
     else if (snapshot != NULL && snapshot->flags == 0 && !is_embedded(bus, topic, snapshot) && kill_in(block_of(snapshot), number))
         compact(bus, topic, block_of(snapshot));
 }
 
-void evb__snapshot_close_locked(evb_bus *bus, evb_topic *topic, struct evb__snapshot *replacement)
+/* The block of a topic in limbo: what it had when its record went, for emits that had found the record before. */
+static struct evb__snapshot_block *left_block(evb_topic *topic)
 {
-    struct evb__snapshot *old = current(topic);
+    struct evb__snapshot *snapshot = current(topic);
 
-    if (old == replacement) return;
-    if (old != NULL && old->flags == 0 && !is_embedded(bus, topic, old)) kill_block(block_of(old));
-    replace(bus, topic, replacement);
+    return snapshot != NULL && snapshot->flags == 0 ? block_of(snapshot) : NULL;
+}
+
+void evb__snapshot_kill_limbo_locked(evb_bus *bus, uint32_t number)
+{
+    for (struct evb__limbo *limbo = bus->limbo_blocks; limbo != NULL; limbo = limbo->next)
+        if (limbo->free == free_block) (void)kill_in(block_of_limbo(limbo), number);
+    for (evb_topic *topic = bus->limbo_topics; topic != NULL; topic = evb__limbo_next_topic(topic))
+        if (left_block(topic) != NULL) (void)kill_in(left_block(topic), number);
+}
+
+void evb__snapshot_silence_limbo_locked(evb_bus *bus)
+{
+    for (struct evb__limbo *limbo = bus->limbo_blocks; limbo != NULL; limbo = limbo->next)
+        if (limbo->free == free_block) kill_block(block_of_limbo(limbo));
+    for (evb_topic *topic = bus->limbo_topics; topic != NULL; topic = evb__limbo_next_topic(topic))
+        if (left_block(topic) != NULL) kill_block(left_block(topic));
+}
+
+void evb__snapshot_close_locked(evb_bus *bus, evb_topic *topic)
+{
+    replace(bus, topic, &evb__closed_snapshot);
+}
+
+void evb__snapshot_free_left(evb_topic *topic)
+{
+    if (left_block(topic) != NULL) evb__snapshot_drop(left_block(topic));
 }
 
 uint32_t evb__snapshot_count_locked(const evb_bus *bus, evb_topic *topic)

@@ -14,6 +14,7 @@ static size_t topic_size(size_t name_size)
 
 void evb__topic_free(evb_topic *topic)
 {
+    evb__snapshot_free_left(topic);
     evb__free(topic, topic_size(topic->named.size));
 }
 
@@ -100,7 +101,7 @@ void evb__topic_settle_locked(evb_bus *bus, evb_topic *topic)
     if (topic->refs != 0 || topic->u.list.listeners != 0) return;
     evb__names_remove(&bus->names, &topic->named);
     evb__index_remove(&bus->index, &topic->indexed);
-    evb__snapshot_close_locked(bus, topic, NULL);
+    /* Its snapshot goes with it: an emit that has just found the record still reaches everybody. */
     evb__limbo_topic_locked(bus, topic);
     bus->topics--;
 }
