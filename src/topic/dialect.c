@@ -31,12 +31,14 @@ const struct evb__dialect *evb__dialect(uint32_t number)
 
 /* ---- cutting ---- */
 
-/* Names are read eight bytes at a time, and the pieces of the cut are inlined into each of its four forms: an emit of a name
- * that nobody interned begins with it. A byte at a time takes 37 ns for a topic of 30 bytes, this 14. */
+/* Names are read eight bytes at a time, and the pieces of the cut are inlined into each of its four forms: an
+ * emit of a name that nobody interned begins with it. A byte at a time takes 37 ns for a topic of 30 bytes,
+ * this 14. */
 #define ONES UINT64_C(0x0101010101010101)
 #define HIGH (ONES << 7)
 
-/* 0x80 in every byte of word that is c. Exact in every byte, unlike the shorter formula that may borrow from a neighbour. */
+/* 0x80 in every byte of word that is c. Exact in every byte, unlike the shorter formula that may borrow from
+ * a neighbour. */
 static uint64_t bytes_equal(uint64_t word, char c)
 {
     uint64_t x = word ^ (ONES * (unsigned char)c);
@@ -44,7 +46,8 @@ static uint64_t bytes_equal(uint64_t word, char c)
     return ~(((x & ~HIGH) + ~HIGH) | x) & HIGH;
 }
 
-/* The marks of eight bytes as eight bits. The products of the multiplication do not overlap, so nothing carries. */
+/* The marks of eight bytes as eight bits. The products of the multiplication do not overlap, so nothing
+ * carries. */
 static uint64_t bits_of(uint64_t marks)
 {
     return (marks >> 7) * UINT64_C(0x0102040810204080) >> 56;
@@ -58,12 +61,14 @@ static size_t first_bit(uint64_t bits)
 #else
     size_t n = 0;
 
-    for (; !(bits & 1); bits >>= 1) n++;
+    for (; !(bits & 1); bits >>= 1)
+        n++;
     return n;
 #endif
 }
 
-/* Bytes at .. at + 7, the first lowest; zeros, which equal no separator or wildcard, beyond the name. at < size. */
+/* Bytes at .. at + 7, the first lowest; zeros, which equal no separator or wildcard, beyond the name. at <
+ * size. */
 EVB__INLINE uint64_t word_at(const char *name, size_t size, size_t at)
 {
     const unsigned char *p = (const unsigned char *)name;
@@ -72,13 +77,15 @@ EVB__INLINE uint64_t word_at(const char *name, size_t size, size_t at)
 
     if (rest >= 8) return evb__read64(p + at);
     if (size >= 8) return evb__read64(p + size - 8) >> (64 - 8 * rest);
-    while (rest-- > 0) word = word << 8 | p[at + rest];
+    while (rest-- > 0)
+        word = word << 8 | p[at + rest];
     return word;
 }
 
 struct cutter {
     const struct evb__dialect *dialect;
-    struct evb__tokens *ret; /* NULL: is the name valid, without the limits that the arrays and the trie have */
+    struct evb__tokens
+        *ret; /* NULL: is the name valid, without the limits that the arrays and the trie have */
     const char *name;
     uint32_t count, wild, many;
     bool pattern;
@@ -118,12 +125,14 @@ static uint32_t wildcard_characters(const struct evb__dialect *d, const char *na
     for (size_t at = 0; at < size; at += 8) {
         uint64_t word = word_at(name, size, at);
 
-        for (marks = bytes_equal(word, d->one) | bytes_equal(word, d->many); marks; marks &= marks - 1) n++;
+        for (marks = bytes_equal(word, d->one) | bytes_equal(word, d->many); marks; marks &= marks - 1)
+            n++;
     }
     return n;
 }
 
-EVB__INLINE int32_t cut(const struct evb__dialect *d, const char *name, size_t size, bool pattern, struct evb__tokens *ret)
+EVB__INLINE int32_t cut(const struct evb__dialect *d, const char *name, size_t size, bool pattern,
+                        struct evb__tokens *ret)
 {
     struct cutter c = {.dialect = d, .ret = ret, .name = name, .pattern = pattern};
     size_t start = 0;
@@ -154,7 +163,8 @@ EVB__INLINE int32_t cut(const struct evb__dialect *d, const char *name, size_t s
     return EVB_OK;
 }
 
-int32_t evb__pattern_split(const struct evb__dialect *d, const char *name, size_t size, struct evb__tokens *ret)
+int32_t evb__pattern_split(const struct evb__dialect *d, const char *name, size_t size,
+                           struct evb__tokens *ret)
 {
     return cut(d, name, size, true, ret);
 }
@@ -176,8 +186,9 @@ int32_t evb__topic_check(const struct evb__dialect *d, const char *name, size_t 
 
 /* ---- matching ---- */
 
-/* A place in a name is the index at which a token starts. The empty token behind a last separator starts at size, and the place
- * behind all tokens is size + 1, where the place of a name of zero tokens lies from the start. */
+/* A place in a name is the index at which a token starts. The empty token behind a last separator starts at
+ * size, and the place behind all tokens is size + 1, where the place of a name of zero tokens lies from the
+ * start. */
 struct cursor {
     const char *name;
     size_t size, at;
@@ -197,12 +208,14 @@ static bool ended(const struct cursor *c)
 /* Is the token here the wildcard w? */
 static bool is(const struct cursor *c, char w)
 {
-    return c->at < c->size && c->name[c->at] == w && (c->at + 1 == c->size || c->name[c->at + 1] == c->separator);
+    return c->at < c->size && c->name[c->at] == w &&
+           (c->at + 1 == c->size || c->name[c->at + 1] == c->separator);
 }
 
 static void skip(struct cursor *c)
 {
-    while (c->at < c->size && c->name[c->at] != c->separator) c->at++;
+    while (c->at < c->size && c->name[c->at] != c->separator)
+        c->at++;
     c->at++;
 }
 
@@ -222,13 +235,15 @@ static bool same(struct cursor *a, struct cursor *b)
     return true;
 }
 
-bool evb__matches(const struct evb__dialect *d, const char *pattern, size_t pattern_size, const char *topic, size_t topic_size)
+bool evb__matches(const struct evb__dialect *d, const char *pattern, size_t pattern_size, const char *topic,
+                  size_t topic_size)
 {
     struct cursor p = cursor(d, pattern, pattern_size), t = cursor(d, topic, topic_size);
     struct cursor back_p = p, back_t = t; /* behind the last `#`, and where what follows it was last tried */
     bool back = false;
 
-    if (d->hide_dollar && topic_size > 0 && topic[0] == '$' && (is(&p, d->one) || is(&p, d->many))) return false;
+    if (d->hide_dollar && topic_size > 0 && topic[0] == '$' && (is(&p, d->one) || is(&p, d->many)))
+        return false;
     while (!ended(&t)) {
         if (is(&p, d->many)) {
             skip(&p);
@@ -240,13 +255,15 @@ bool evb__matches(const struct evb__dialect *d, const char *pattern, size_t patt
             skip(&p);
             skip(&t);
         } else if (ended(&p) || !same(&p, &t)) {
-            /* The last `#` takes one token more. An earlier one need not: whatever it could take, the last can. */
+            /* The last `#` takes one token more. An earlier one need not: whatever it could take, the last
+             * can. */
             if (!back) return false;
             skip(&back_t);
             p = back_p;
             t = back_t;
         }
     }
-    while (d->many_may_be_empty && is(&p, d->many)) skip(&p);
+    while (d->many_may_be_empty && is(&p, d->many))
+        skip(&p);
     return ended(&p);
 }

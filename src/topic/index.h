@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* The topic index: which existing topics does a new pattern touch? Writers only.
  *
- * A burst trie (Heinz, Zobel, Williams, 2002) whose containers are small hash tables: a node keeps the topics that share its prefix of tokens in
- * buckets, by the hash of their next token. A bucket is an array of pointers beside one byte of the hash of the next token and one of the last token of
- * each, so that a search reads bytes that lie together and looks at a record, a cache miss each, hardly ever in vain. When a bucket is full, the topics of a
- * token that many of them share move to a child node; where no token is so frequent the node gets twice the buckets. An ordinary topic thus costs 10 to
- * 12 bytes, not a node.
+ * A burst trie (Heinz, Zobel, Williams, 2002) whose containers are small hash tables: a node keeps the topics
+ * that share its prefix of tokens in buckets, by the hash of their next token. A bucket is an array of
+ * pointers beside one byte of the hash of the next token and one of the last token of each, so that a search
+ * reads bytes that lie together and looks at a record, a cache miss each, hardly ever in vain. When a bucket
+ * is full, the topics of a token that many of them share move to a child node; where no token is so frequent
+ * the node gets twice the buckets. An ordinary topic thus costs 10 to 12 bytes, not a node.
  *
  *      root  [0] child "flight"         [1] hello, ...
  *               |
@@ -15,10 +16,11 @@
  *
  * A literal token of a pattern leads to one bucket, a wildcard to all of a node.
  *
- * Invariant: a topic is in exactly one node, the deepest existing one whose path is a prefix of its tokens: in the bucket of its next token, or in
- * `here` when it has none. A node other than the root without topics and children is freed, one with few topics and no children is folded
- * into its parent. A topic for which an array cannot grow is chained to its node by its own link until a later insert finds
- * memory, so insert and remove never fail. Threads: under the owner's lock.
+ * Invariant: a topic is in exactly one node, the deepest existing one whose path is a prefix of its tokens:
+ * in the bucket of its next token, or in `here` when it has none. A node other than the root without topics
+ * and children is freed, one with few topics and no children is folded into its parent. A topic for which an
+ * array cannot grow is chained to its node by its own link until a later insert finds memory, so insert and
+ * remove never fail. Threads: under the owner's lock.
  */
 #ifndef EVB__TOPIC_INDEX_H
 #define EVB__TOPIC_INDEX_H
@@ -36,7 +38,7 @@ struct evb__indexed {
     struct evb__indexed *next; /* in `here`, or where there was no memory; unused by most */
 };
 
-struct evb__index_node; /* index.c */
+struct evb__index_node; /* index_node.h */
 
 struct evb__index {
     struct evb__index_node *root;
@@ -47,18 +49,27 @@ struct evb__index {
     uint32_t nodes; /* the root included */
 };
 
+/* EVB_OK; allocates nothing. */
 int32_t evb__index_init(struct evb__index *index, const struct evb__dialect *dialect, uint64_t seed,
-                        const char *(*name_of)(const struct evb__indexed *record, uint32_t *ret_size)); /* EVB_OK; allocates nothing */
-void evb__index_fini(struct evb__index *index); /* the nodes; looks at no record: they may be gone already */
-int32_t evb__index_reserve(struct evb__index *index); /* what insert needs at least (the root): EVB_OK or EVB_ENOMEM */
-void evb__index_insert(struct evb__index *index, struct evb__indexed *record); /* after a reserve, once for all; never fails */
+                        const char *(*name_of)(const struct evb__indexed *record, uint32_t *ret_size));
+/* Frees the nodes; looks at no record: they may be gone already. */
+void evb__index_fini(struct evb__index *index);
+/* What insert needs at least, the root: EVB_OK or EVB_ENOMEM. Holds until fini. */
+int32_t evb__index_reserve(struct evb__index *index);
+/* After a reserve; never fails. */
+void evb__index_insert(struct evb__index *index, struct evb__indexed *record);
 void evb__index_remove(struct evb__index *index, struct evb__indexed *record);
-/* Calls fn for every topic that evb__matches says the pattern matches, each once, in no particular order. fn must not insert or remove.
- * Stops at non-zero and answers it. */
+/* Calls fn for every topic that evb__matches says the pattern matches, each once, in no particular order. fn
+ * must not insert or remove. Stops at non-zero and answers it. */
 int32_t evb__index_match(const struct evb__index *index, const struct evb__tokens *pattern,
                          int32_t (*fn)(struct evb__indexed *record, void *arg), void *arg);
 
-/* Only with EVB_TESTING: walks everything. Answers the number of topics, or -1 when the invariant does not hold. Reads the names of all records. */
+#ifdef EVB_TESTING
+/* Walks everything: the number of topics, or -1 when the invariant does not hold. */
 int64_t evb__index_audit(const struct evb__index *index);
+/* The longest search that a literal token leads to: topics of one bucket, or EVB__INDEX_BURST times the
+ * children of one. */
+uint32_t evb__index_longest(const struct evb__index *index);
+#endif
 
 #endif

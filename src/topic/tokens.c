@@ -4,6 +4,8 @@
 
 #include "base/alloc.h"
 
+#include <string.h>
+
 /* Slots for so many tokens: filled to 4/9, so that half as many again fit below two thirds. 0: too many. */
 static uint32_t slots_for(uint32_t tokens)
 {
@@ -57,7 +59,7 @@ void evb__token_map_free(struct evb__token_map *map)
     if (map != NULL) evb__free(map, evb__token_map_bytes(map));
 }
 
-static void free_from_limbo(struct evb__limbo *limbo)
+static void free_map(struct evb__limbo *limbo)
 {
     evb__token_map_free(EVB__CONTAINER(limbo, struct evb__token_map, limbo));
 }
@@ -65,7 +67,7 @@ static void free_from_limbo(struct evb__limbo *limbo)
 void evb__token_map_retire(struct evb__token_map *map, struct evb__retirer retirer)
 {
     map->limbo.hazard = 0;
-    map->limbo.free = free_from_limbo;
+    map->limbo.free = free_map;
     retirer.retire(retirer.arg, &map->limbo);
 }
 
@@ -75,17 +77,35 @@ bool evb__token_map_has_room(const struct evb__token_map *map, uint32_t tokens, 
            (uint64_t)map->used_units + units <= map->unit_count;
 }
 
-/* Puts a number into the first empty slot of its hash. The record is complete. */
-static void publish(struct evb__token_map *map, uint32_t number, uint32_t hash)
+/* Where the search for a hash begins: its high bits, scaled, so that the number of slots may be any. */
+static uint32_t home(const struct evb__token_map *map, uint32_t hash)
 {
-    uint32_t i = evb__token_home(map, hash);
+    return (uint32_t)(((uint64_t)hash * map->slot_count) >> 32);
+}
 
-    /* relaxed: only writers store numbers, and we hold their lock. Bounded by the empty third. */
-    while (evb__ld_rlx(&map->slots[i].number) != EVB__TOKEN_NONE)
+uint32_t evb__token_find(const struct evb__token_map *map, const char *bytes, uint32_t size, uint32_t hash)
+{
+    for (uint32_t i = home(map, hash);;) { /* bounded: a third of the slots is empty */
+        const struct evb__token_slot *slot = &map->slots[i];
+
+        if (slot->number == EVB__TOKEN_NONE) return EVB__TOKEN_NONE;
+        if (slot->hash == hash) {
+            const struct evb__token *token = evb__token_at(map, slot->number);
+
+            if (token->size == size && memcmp(token->bytes, bytes, size) == 0) return slot->number;
+        }
         if (++i == map->slot_count) i = 0;
-    evb__st_rlx(&map->slots[i].hash, hash); /* published by the number */
-    /* release: record and hash come first. Pairs with the acquire in evb__token_find. */
-    evb__st_rel(&map->slots[i].number, number);
+    }
+}
+
+/* Puts a number into the first empty slot of its hash. */
+static void enter(struct evb__token_map *map, uint32_t number, uint32_t hash)
+{
+    uint32_t i = home(map, hash);
+
+    while (map->slots[i].number != EVB__TOKEN_NONE) /* bounded as above */
+        if (++i == map->slot_count) i = 0;
+    map->slots[i] = (struct evb__token_slot){.number = number, .hash = hash};
     map->used_slots++;
 }
 
@@ -99,12 +119,14 @@ uint32_t evb__token_intern(struct evb__token_map *map, const char *bytes, uint32
     evb__assert(evb__token_map_has_room(map, 1, evb__token_units(size)));
     number = map->used_units;
     token = evb__token_at(map, number);
+    /* Plain stores into memory that no reader knows yet: the entry in the trie that will carry the number
+     * releases them. */
     token->references = 0;
     token->hash = hash;
     token->size = (uint8_t)size;
     memcpy(token->bytes, bytes, size);
     map->used_units += evb__token_units(size);
-    publish(map, number, hash);
+    enter(map, number, hash);
     return number;
 }
 
@@ -135,7 +157,8 @@ struct evb__token_map *evb__token_map_grow(const struct evb__token_map *map, uin
 {
     struct evb__token_map *larger;
 
-    if (tokens > EVB__TOKEN_SLOTS_MAX - map->used_slots || units > EVB__TOKEN_UNITS_MAX - map->used_units) return NULL;
+    if (tokens > EVB__TOKEN_SLOTS_MAX - map->used_slots || units > EVB__TOKEN_UNITS_MAX - map->used_units)
+        return NULL;
     larger = evb__token_map_create(map->used_slots + tokens, map->used_units + units);
     if (larger == NULL) return NULL;
     /* Records stay in their places, hence their numbers. Slots are dealt anew. */
@@ -146,7 +169,7 @@ struct evb__token_map *evb__token_map_grow(const struct evb__token_map *map, uin
     for (uint32_t number = EVB__TOKEN_FIRST; number < map->used_units;) {
         const struct evb__token *token = evb__token_at(map, number);
 
-        publish(larger, number, token->hash);
+        enter(larger, number, token->hash);
         number += evb__token_units(token->size);
     }
     return larger;

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* The pattern trie, writers' side: adding, heads of lists, pruning, and reading it back. All under the owner's lock; loads are relaxed because
- * only writers store, unless said otherwise. */
+/* The pattern trie, writers' side: adding, heads of lists, pruning, and reading it back. All under the
+ * owner's lock; loads are relaxed because only writers store, unless said otherwise. */
 #include "topic/trie.h"
 
-#include <string.h>
 #include <evbus/base.h>
 #include "topic/trie_table.h"
 
+#include <string.h>
+
 /* A pattern as edges: what hangs below them is the list. */
 struct path {
-    uint32_t depth; /* edges */
-    uint32_t which; /* EVB__LIST_*: of the last node */
+    uint32_t depth;                       /* edges */
+    uint32_t which;                       /* EVB__LIST_*: of the last node */
     uint32_t token[EVB__TOKENS_MAX];      /* EVB__TOKEN_NONE: not interned (yet) */
     uint32_t token_hash[EVB__TOKENS_MAX]; /* literal tokens */
     uint32_t path_hash[EVB__TOKENS_MAX];
@@ -40,15 +41,18 @@ static void path_of(const struct evb__trie *trie, const struct evb__tokens *patt
 }
 
 /* Finds the tokens and as many entries of the path as there are, pruned ones included; answers how many. */
-static uint32_t locate(const struct evb__trie_table *table, const struct evb__tokens *pattern, struct path *path)
+static uint32_t locate(const struct evb__trie_table *table, const struct evb__tokens *pattern,
+                       struct path *path)
 {
     const struct evb__token_map *map = evb__ld_rlx(&table->map);
     uint32_t parent = EVB__TRIE_ROOT, found;
 
-    for (uint32_t i = 0; i < path->depth; i++) EVB__PREFETCH(&table->buckets[evb__trie_home(table, path->path_hash[i])]);
+    for (uint32_t i = 0; i < path->depth; i++)
+        EVB__PREFETCH(&table->buckets[evb__trie_home(table, path->path_hash[i])]);
     for (uint32_t i = 0; i < path->depth; i++) {
         if (pattern->kind[i] == EVB__TOKEN_LITERAL)
-            path->token[i] = evb__token_find(map, pattern->name + pattern->start[i], pattern->length[i], path->token_hash[i]);
+            path->token[i] = evb__token_find(map, pattern->name + pattern->start[i], pattern->length[i],
+                                             path->token_hash[i]);
     }
     for (found = 0; found < path->depth && path->token[found] != EVB__TOKEN_NONE; found++) {
         parent = evb__trie_child(table, parent, path->token[found], path->path_hash[found]);
@@ -58,15 +62,16 @@ static uint32_t locate(const struct evb__trie_table *table, const struct evb__to
     return found;
 }
 
-/* Room for the rest of a path of which `found` entries are there. A rebuild may drop some of these: then it has made room for more than is needed
- * only if they are counted, hence the whole depth. */
-static bool make_room(struct evb__trie *trie, const struct evb__tokens *pattern, const struct path *path, uint32_t found)
+/* Room for the rest of a path of which `found` entries are there. A rebuild drops those of them that are
+ * pruned, and all tokens out of use, so it is asked for room for the whole path. */
+static bool make_room(struct evb__trie *trie, const struct evb__tokens *pattern, const struct path *path,
+                      uint32_t found)
 {
     struct evb__trie_table *table = evb__ld_rlx(&trie->table);
     struct evb__token_map *map, *larger;
     uint32_t tokens = 0, units = 0;
-    bool full = table == NULL ||
-                trie->nodes + trie->dead + (path->depth - found) > evb__trie_table_limit(table);
+    bool full =
+        table == NULL || trie->nodes + trie->dead + (path->depth - found) > evb__trie_table_limit(table);
 
     for (uint32_t i = 0; i < path->depth; i++) {
         if (pattern->kind[i] != EVB__TOKEN_LITERAL || (!full && path->token[i] != EVB__TOKEN_NONE)) continue;
@@ -78,7 +83,7 @@ static bool make_room(struct evb__trie *trie, const struct evb__tokens *pattern,
     if (evb__token_map_has_room(map, tokens, units)) return true;
     larger = evb__token_map_grow(map, tokens, units);
     if (larger == NULL) return false;
-    /* release: the copy is complete. Pairs with the acquire in evb__trie_match. */
+    /* release: the copy is complete. Pairs with the acquire in is_token_at, trie_match.c. */
     evb__st_rel(&table->map, larger);
     evb__token_map_retire(map, trie->retirer);
     return true;
@@ -99,7 +104,8 @@ static void link_child(struct evb__trie_table *table, uint32_t parent, uint32_t 
     } else {
         links = evb__trie_less(links);
     }
-    /* release: the child's entry is there for who sees the link. Pairs with the acquire in visit(), trie_match.c. */
+    /* release: the child's entry is there for who sees the link. Pairs with the acquire in visit(),
+     * trie_match.c. */
     evb__st_rel(word, links);
 }
 
@@ -119,10 +125,12 @@ static void use_node(struct evb__trie *trie, struct evb__trie_table *table, uint
 
 uint32_t evb__trie_add(struct evb__trie *trie, const struct evb__tokens *pattern)
 {
-    struct evb__trie_table *table = evb__ld_rlx(&trie->table), *before = table;
+    struct evb__trie_table *table, *before;
     struct path path;
     uint32_t found = 0, parent = EVB__TRIE_ROOT;
 
+    evb__trie_tidy(trie);
+    before = table = evb__ld_rlx(&trie->table);
     path_of(trie, pattern, &path);
     if (table != NULL) found = locate(table, pattern, &path);
     if (!make_room(trie, pattern, &path, found)) return 0;
@@ -183,15 +191,17 @@ void evb__trie_release(struct evb__trie *trie, uint32_t place)
         uint32_t i = node & 3, token = evb__ld_rlx(&bucket->token[i]);
 
         if (evb__ld_rlx(&bucket->links[i]) != EVB__LINK_LIVE) break; /* has children, or is pruned */
-        if (evb__ld_rlx(&bucket->list[EVB__LIST_EXACT][i]) != 0 || evb__ld_rlx(&bucket->list[EVB__LIST_MANY][i]) != 0) break;
-        evb__st_rlx(&bucket->links[i], 0); /* relaxed: no reader's business, it had no children before either */
+        if (evb__ld_rlx(&bucket->list[EVB__LIST_EXACT][i]) != 0 ||
+            evb__ld_rlx(&bucket->list[EVB__LIST_MANY][i]) != 0)
+            break;
+        evb__st_rlx(&bucket->links[i], 0); /* relaxed: to readers it was a node without children before */
         evb__token_drop(evb__ld_rlx(&table->map), token);
         node = evb__ld_rlx(&bucket->parent[i]);
         link_child(table, node, token, false);
         trie->nodes--;
         trie->dead++;
     }
-    evb__trie_tidy(trie);
+    evb__trie_forget(trie);
 }
 
 /* ---- reading back ---- */
@@ -229,7 +239,8 @@ uint32_t evb__trie_text(const struct evb__trie *trie, uint32_t place, char *buf)
     return size;
 }
 
-int32_t evb__trie_each(const struct evb__trie *trie, int32_t (*fn)(uint32_t place, uint32_t head, void *arg), void *arg)
+int32_t evb__trie_each(const struct evb__trie *trie, int32_t (*fn)(uint32_t place, uint32_t head, void *arg),
+                       void *arg)
 {
     const struct evb__trie_table *table = evb__ld_rlx(&trie->table);
 
@@ -262,10 +273,12 @@ size_t evb__trie_bytes(const struct evb__trie *trie)
 
 /* ---- life ---- */
 
-int32_t evb__trie_init(struct evb__trie *trie, const struct evb__dialect *dialect, uint64_t seed, struct evb__retirer retirer,
-                       void (*moved)(void *arg, uint32_t head, uint32_t place), void *arg)
+int32_t evb__trie_init(struct evb__trie *trie, const struct evb__dialect *dialect, uint64_t seed,
+                       struct evb__retirer retirer, void (*moved)(void *arg, uint32_t head, uint32_t place),
+                       void *arg)
 {
-    *trie = (struct evb__trie){.dialect = dialect, .retirer = retirer, .moved = moved, .arg = arg, .seed = seed};
+    *trie =
+        (struct evb__trie){.dialect = dialect, .retirer = retirer, .moved = moved, .arg = arg, .seed = seed};
     evb__init(&trie->table, NULL);
     return EVB_OK;
 }

@@ -1,38 +1,45 @@
 /* SPDX-License-Identifier: MIT */
 /* The pattern trie, readers' side: which lists belong to a topic.
  *
- * The walk keeps for each node the *set* of positions in the topic at which it can stand, as a mask of 17 bits: bit p = p tokens are used up. Without a
- * many-token wildcard in the middle there is one bit. Below an AMQP `#` there may be many, and the set moves as one:
+ * The walk keeps for each node the *set* of positions in the topic at which it can stand, as a mask of 17
+ * bits: bit p = p tokens are used up. Without a many-token wildcard in the middle there is one bit. Below an
+ * AMQP `#` there may be many, and the set moves as one:
  *
  *      `*` child        every position goes on by one
  *      literal child    the positions whose token it is go on by one
  *      `#` child        the lowest position and all behind it
  *
- * So a node is visited once, whatever the number of ways in which the `#` can be stretched, and a list is reported once.
+ * So a node is visited once, whatever the number of ways in which the `#` can be stretched, and a list is
+ * reported once.
  *
- * Children are not looked up at once: each becomes a probe whose bucket is prefetched, and probes wait in a queue. First in, first out while few wait, so
- * that the misses of a level overlap; last in, first out beyond that, so that the queue stays small: depth first adds at most three
- * probes a level.
+ * Children are not looked up at once: each becomes a probe whose bucket is prefetched, and probes wait in a
+ * queue. First in, first out while few wait, so that the misses of a level overlap; last in, first out beyond
+ * that, so that the queue stays small: depth first adds at most three probes a level.
  */
 #include "topic/trie.h"
 
+#include "topic/names.h"
 #include "topic/trie_table.h"
 
+#include <string.h>
+
 #define UNKNOWN UINT32_MAX /* a token whose number is not known; the number of none */
-#define BREADTH     32  /* probes that may wait before the walk goes depth first */
-#define PROBES      128 /* a power of two */
-_Static_assert(PROBES >= BREADTH + 3 * (EVB__TOKENS_MAX + 1), "depth first from BREADTH on never overflows the queue");
+#define BREADTH 12         /* probes that may wait before the walk goes depth first */
+#define PROBES  64         /* a power of two */
+_Static_assert(PROBES >= BREADTH + 3 * (EVB__TOKENS_MAX + 1),
+               "depth first from BREADTH on never overflows the queue");
 
 /* What stands behind an edge: a token of the topic by its position, or a wildcard. */
-#define STAR (EVB__TOKENS_MAX + 0)
-#define HASH (EVB__TOKENS_MAX + 1)
+#define EDGE_STAR (EVB__TOKENS_MAX + 0)
+#define EDGE_HASH (EVB__TOKENS_MAX + 1)
+#define EDGES     (EVB__TOKENS_MAX + 2)
 
 struct probe {
     const struct evb__trie_bucket *home;
     uint32_t parent, edge, path_hash; /* the child that is looked for */
     uint32_t at;                      /* where it can stand, if it is there */
-    uint32_t rest;                    /* literal: positions of the parent whose tokens are still to be looked for */
-    uint32_t parent_hash;             /* for these */
+    uint32_t rest;        /* literal: positions of the parent whose tokens are still to be looked for */
+    uint32_t parent_hash; /* for these */
 };
 
 struct walk {
@@ -40,45 +47,30 @@ struct walk {
     const struct evb__tokens *topic;
     void (*fn)(uint32_t head, void *arg);
     void *arg;
-    uint32_t end;  /* the position behind the last token */
-    uint32_t many; /* positions at which a many list matches */
-    uint32_t token[EVB__TOKENS_MAX + 2];      /* by edge; UNKNOWN: not met in the trie yet */
-    uint32_t token_hash[EVB__TOKENS_MAX + 2]; /* by edge */
-    uint32_t hint[EVB__TOKENS_MAX];           /* evb__trie_hint */
-    uint32_t same[EVB__TOKENS_MAX];           /* positions with the same token, itself included */
-    uint32_t first, next;                     /* of the queue: count = next - first */
+    uint32_t end;                   /* the position behind the last token */
+    uint32_t many;                  /* positions at which a many list matches */
+    uint32_t token[EDGES];          /* by edge; UNKNOWN: not met in the trie yet */
+    uint32_t token_hash[EDGES];     /* by edge */
+    uint32_t hint[EVB__TOKENS_MAX]; /* evb__trie_hint */
+    uint32_t same[EVB__TOKENS_MAX]; /* positions with the same token, itself included */
+    uint32_t first, next;           /* of the queue: count = next - first */
     struct probe queue[PROBES];
 };
-
-/* Tokens are short: no call, and no byte beyond their ends is read. */
-EVB__INLINE bool same_bytes(const char *a, const char *b, size_t size)
-{
-    const unsigned char *x = (const unsigned char *)a, *y = (const unsigned char *)b;
-
-    if (size >= 8) {
-        for (size_t i = 0; i + 8 < size; i += 8)
-            if (evb__read64(x + i) != evb__read64(y + i)) return false;
-        return evb__read64(x + size - 8) == evb__read64(y + size - 8);
-    }
-    if (size >= 4)
-        return ((evb__read32(x) ^ evb__read32(y)) | (evb__read32(x + size - 4) ^ evb__read32(y + size - 4))) == 0;
-    for (size_t i = 0; i < size; i++)
-        if (x[i] != y[i]) return false;
-    return true;
-}
 
 /* Is this interned token the one at the topic's position? */
 EVB__INLINE bool is_token_at(const struct walk *w, uint32_t number, uint32_t p)
 {
-    /* acquire: the map is complete. Pairs with the releases that publish one. Loaded after the entry with the number, hence not older
-     * than the map in which that token was first. */
+    /* acquire: the map is complete. Loaded after the entry with the number, hence not older than the map in
+     * which that token was first. Pairs with the release in make_room, trie.c. */
     const struct evb__token *token = evb__token_at(evb__ld_acq(&w->table->map), number);
 
-    return token->size == w->topic->length[p] && same_bytes(token->bytes, w->topic->name + w->topic->start[p], token->size);
+    return token->size == w->topic->length[p] &&
+           evb__names_same(token->bytes, w->topic->name + w->topic->start[p], token->size);
 }
 
-/* The child that a probe asks for, or 0. As evb__trie_child, but a token of the topic is looked up in no table of its own: its bytes are
- * compared with those of the first entry that may be it, and then its number is known. */
+/* The child that a probe asks for, or 0. As evb__trie_child, but a token of the topic is looked up in no
+ * table of its own: its bytes are compared with those of the first entry that may be it, and then its number
+ * is known. */
 EVB__INLINE uint32_t answer(struct walk *w, const struct probe *probe)
 {
     const struct evb__trie_bucket *bucket = probe->home;
@@ -92,7 +84,8 @@ EVB__INLINE uint32_t answer(struct walk *w, const struct probe *probe)
             uint32_t token = evb__ld_acq(&bucket->token[i]); /* as in evb__trie_child */
 
             if (token != known) {
-                if (known != UNKNOWN || token < EVB__TOKEN_FIRST || !is_token_at(w, token, probe->edge)) continue;
+                if (known != UNKNOWN || token < EVB__TOKEN_FIRST || !is_token_at(w, token, probe->edge))
+                    continue;
                 w->token[probe->edge] = token;
             }
             return (uint32_t)(bucket - w->table->buckets) << 2 | i;
@@ -104,7 +97,8 @@ EVB__INLINE uint32_t answer(struct walk *w, const struct probe *probe)
 }
 
 /* A probe for the child behind an edge. */
-EVB__INLINE struct probe *push(struct walk *w, uint32_t parent, uint32_t parent_hash, uint32_t edge, uint32_t at)
+EVB__INLINE struct probe *push(struct walk *w, uint32_t parent, uint32_t parent_hash, uint32_t edge,
+                               uint32_t at)
 {
     struct probe *probe = &w->queue[w->next++ % PROBES];
 
@@ -128,13 +122,25 @@ EVB__INLINE void push_literals(struct walk *w, uint32_t parent, uint32_t parent_
     probe->parent_hash = parent_hash;
 }
 
-/* Reports the lists of a node that can stand `at` these positions and sends out probes for its children. hidden: wildcards do not
- * count. sets: `at` may have more than one bit. */
+/* Those of the positions behind whose tokens the node may have a child. */
+EVB__INLINE uint32_t hinted(const struct walk *w, uint32_t links, uint32_t positions)
+{
+    for (uint32_t left = positions; left != 0; left &= left - 1) {
+        uint32_t p = evb__trie_lowest(left);
+
+        if ((links & w->hint[p]) == 0) positions &= ~((uint32_t)1 << p);
+    }
+    return positions;
+}
+
+/* Reports the lists of a node that can stand `at` these positions and sends out probes for its children.
+ * hidden: wildcards do not count. sets: `at` may have more than one bit. */
 EVB__INLINE void visit(struct walk *w, uint32_t node, uint32_t path_hash, uint32_t at, bool hidden, bool sets)
 {
     const struct evb__trie_bucket *bucket = evb__trie_bucket_of(w->table, node);
     uint32_t i = node & 3, before_end = at & ~w->end;
-    /* acquire: the entries of the children that the links speak of are there. Pairs with the release in link_child. */
+    /* acquire: the entries of the children that the links speak of are there. Pairs with the release in
+     * link_child. */
     uint32_t links = evb__ld_acq(&bucket->links[i]);
     /* acquire: what the head leads to. Pairs with the release in evb__trie_set_head. */
     uint32_t many = evb__ld_acq(&bucket->list[EVB__LIST_MANY][i]);
@@ -147,11 +153,12 @@ EVB__INLINE void visit(struct walk *w, uint32_t node, uint32_t path_hash, uint32
         if (!sets) return;
     }
     if (sets && (links & EVB__LINK_HASH)) /* from the lowest position to the end */
-        push(w, node, path_hash, HASH, (w->end | (w->end - 1)) & ~((at & -at) - 1))->rest = 0;
+        push(w, node, path_hash, EDGE_HASH, (w->end | (w->end - 1)) & ~((at & -at) - 1))->rest = 0;
     if (sets && before_end == 0) return;
-    if ((links & EVB__LINK_STAR) && !hidden) push(w, node, path_hash, STAR, before_end << 1)->rest = 0;
+    if ((links & EVB__LINK_STAR) && !hidden) push(w, node, path_hash, EDGE_STAR, before_end << 1)->rest = 0;
     if (sets) {
-        if (links & (EVB__LINK_WIDE | EVB__LINK_COUNT)) push_literals(w, node, path_hash, before_end);
+        before_end = hinted(w, links, before_end);
+        if (before_end != 0) push_literals(w, node, path_hash, before_end);
     } else {
         uint32_t p = evb__trie_lowest(at);
 
@@ -175,10 +182,10 @@ static void note_tokens(struct walk *w, const struct evb__tokens *topic, uint64_
             w->same[q] |= w->same[p];
         }
     }
-    w->token[STAR] = EVB__TOKEN_STAR;
-    w->token_hash[STAR] = evb__trie_wildcard_hash(seed, EVB__TOKEN_STAR);
-    w->token[HASH] = EVB__TOKEN_HASH;
-    w->token_hash[HASH] = evb__trie_wildcard_hash(seed, EVB__TOKEN_HASH);
+    w->token[EDGE_STAR] = EVB__TOKEN_STAR;
+    w->token_hash[EDGE_STAR] = evb__trie_wildcard_hash(seed, EVB__TOKEN_STAR);
+    w->token[EDGE_HASH] = EVB__TOKEN_HASH;
+    w->token_hash[EDGE_HASH] = evb__trie_wildcard_hash(seed, EVB__TOKEN_HASH);
 }
 
 EVB__INLINE void walk(struct walk *w, uint64_t seed, bool hidden, bool sets)
@@ -188,15 +195,16 @@ EVB__INLINE void walk(struct walk *w, uint64_t seed, bool hidden, bool sets)
     while (w->next != w->first) { /* bounded: a probe leads to one node, a node is reached by one probe */
         uint32_t index = w->next - w->first < BREADTH ? w->first++ : --w->next;
         const struct probe *probe = &w->queue[index % PROBES];
-        uint32_t path_hash = probe->path_hash, at = probe->at; /* the place may be given away by the next push */
-        uint32_t node = answer(w, probe);
+        /* Copies: the place in the queue may be given away by the next push. */
+        uint32_t path_hash = probe->path_hash, at = probe->at, node = answer(w, probe);
 
         if (sets && probe->rest != 0) push_literals(w, probe->parent, probe->parent_hash, probe->rest);
         if (node != 0) visit(w, node, path_hash, at, false, sets);
     }
 }
 
-void evb__trie_match(const struct evb__trie *trie, const struct evb__tokens *topic, void (*fn)(uint32_t head, void *arg), void *arg)
+void evb__trie_match(const struct evb__trie *trie, const struct evb__tokens *topic,
+                     void (*fn)(uint32_t head, void *arg), void *arg)
 {
     const struct evb__dialect *d = trie->dialect;
     struct walk w;

@@ -91,6 +91,10 @@ int evb_test_main(const char *name, const struct CMUnitTest *tests, size_t count
  * cleaning up. */
 #define SKIP(reason) evb_test_skip((reason), __FILE__, __LINE__)
 
+/* EVB_TEST_ALLOC=libc is set: this runs under valgrind or the like, which takes a few bold things for errors.
+ */
+bool evb_test_plain_alloc(void);
+
 /* ---- repeatable randomness ---- */
 
 struct evb__rng *evb_test_rng(void); /* starts each test from the seed; the test's own thread only */

@@ -148,12 +148,18 @@ static void counted_free(void *ptr, size_t size, void *user)
     release(h);
 }
 
-void evb_test_alloc_install(void)
+bool evb_test_plain_alloc(void)
 {
     const char *how = getenv("EVB_TEST_ALLOC");
+
+    return how != NULL && strcmp(how, "libc") == 0;
+}
+
+void evb_test_alloc_install(void)
+{
     int32_t rc;
 
-    if (how != NULL && strcmp(how, "libc") == 0) return;
+    if (evb_test_plain_alloc()) return;
     rc = evb_set_allocator(
         &(evb_allocator){.struct_size = sizeof(evb_allocator), .alloc = counted_alloc, .free = counted_free});
     if (rc != EVB_OK) {

@@ -33,6 +33,7 @@ static struct {
     const char *test; /* running now */
     bool ended;       /* the test function came back: it did not fail and was not skipped */
     bool skipped;
+    bool torn_down; /* the test's own teardown has been called */
     uint32_t ran, skips;
     EVB__ATOMIC(uint32_t) failed_elsewhere;
 } runner;
@@ -98,7 +99,7 @@ static int before_test(void **state)
     struct wrapped *w = *state;
 
     runner.test = w->test->name;
-    runner.ended = runner.skipped = false;
+    runner.ended = runner.skipped = runner.torn_down = false;
     runner.ran++;
     evb__st_rlx(&runner.failed_elsewhere, 0); /* relaxed: no other thread of the test exists yet */
     /* The name is mixed in, so that a test draws the same numbers alone and among others. */
@@ -118,6 +119,12 @@ static void put_back(void)
     evb_set_log(NULL, NULL, EVB_LOG_WARN);
 }
 
+static int tear_down(struct wrapped *w)
+{
+    runner.torn_down = true;
+    return w->test->teardown_func != NULL ? w->test->teardown_func(&w->state) : 0;
+}
+
 static void wrapped_test(void **state)
 {
     struct wrapped *w = *state;
@@ -126,13 +133,13 @@ static void wrapped_test(void **state)
     w->test->test_func(&w->state);
     evb_test_alloc_fail_off(); /* what the fixture frees or asks for is not part of the injection */
     /* The test's own teardown runs here and not in after_test, so that leaks are looked for after it. */
-    if (w->test->teardown_func != NULL && w->test->teardown_func(&w->state) != 0)
-        fail_msg("%s", "teardown failed");
+    if (tear_down(w) != 0) fail_msg("%s", "teardown failed");
     put_back();
     if ((wrong = evb_test_leaks_end()) != NULL) fail_msg("%s", wrong);
     if ((wrong = evb_test_alloc_end()) != NULL) fail_msg("%s", wrong);
-    if (evb__ld_rlx(&runner.failed_elsewhere) != 0)
-        fail_msg("%s", "a check failed in another thread, see above"); /* relaxed: as above */
+    if (evb__ld_rlx(&runner.failed_elsewhere) != 0) { /* relaxed: as above */
+        fail_msg("%s", "a check failed in another thread, see above");
+    }
     runner.ended = true;
 }
 
@@ -140,6 +147,10 @@ static int after_test(void **state)
 {
     struct wrapped *w = *state;
 
+    if (!runner.torn_down) { /* failed or skipped: leaks are no news any more, but files on disk must go */
+        evb_test_alloc_fail_off();
+        (void)tear_down(w);
+    }
     set_alarm(0);
     put_back();
     if (runner.ended) return 0;

@@ -40,7 +40,8 @@ static bool equal(const char *a, const char *b)
     return strcmp(a, b) == 0;
 }
 
-/* DOT: no empty name, no empty token. In a pattern `>` only as the last token; in a topic neither wildcard as a token. */
+/* DOT: no empty name, no empty token. In a pattern `>` only as the last token; in a topic neither wildcard as
+ * a token. */
 static bool dot_valid(const struct list *list, bool pattern)
 {
     if (list->count == 0) return false;
@@ -52,7 +53,8 @@ static bool dot_valid(const struct list *list, bool pattern)
     return true;
 }
 
-/* MQTT: no empty name. In a topic no `+` or `#` at all; in a pattern each of them alone in its level, `#` only in the last. */
+/* MQTT: no empty name. In a topic no `+` or `#` at all; in a pattern each of them alone in its level, `#`
+ * only in the last. */
 static bool mqtt_valid(const struct list *list, bool pattern)
 {
     if (list->count == 0) return false;
@@ -87,7 +89,8 @@ static bool mqtt_matches(const struct list *p, uint32_t i, const struct list *t,
 static bool amqp_matches(const struct list *p, uint32_t i, const struct list *t, uint32_t j)
 {
     if (i == p->count) return j == t->count;
-    if (equal(p->token[i], "#")) return amqp_matches(p, i + 1, t, j) || (j < t->count && amqp_matches(p, i, t, j + 1));
+    if (equal(p->token[i], "#"))
+        return amqp_matches(p, i + 1, t, j) || (j < t->count && amqp_matches(p, i, t, j + 1));
     if (j == t->count) return false;
     return (equal(p->token[i], "*") || equal(p->token[i], t->token[j])) && amqp_matches(p, i + 1, t, j + 1);
 }
@@ -121,14 +124,16 @@ void topic_cases_hold(uint32_t dialect, const struct topic_case *cases, size_t c
         int32_t oracle = topic_oracle_matches(dialect, c->pattern, c->topic);
 
         if (got != c->expected)
-            evb_test_fail(__FILE__, __LINE__, "row %zu: pattern \"%s\" topic \"%s\": got %d, expected %d: %s", i, c->pattern,
-                          c->topic, (int)got, (int)c->expected, c->why);
+            evb_test_fail(__FILE__, __LINE__, "row %zu: pattern \"%s\" topic \"%s\": got %d, expected %d: %s",
+                          i, c->pattern, c->topic, (int)got, (int)c->expected, c->why);
         if (oracle != c->expected)
-            evb_test_fail(__FILE__, __LINE__, "row %zu: pattern \"%s\" topic \"%s\": the oracle says %d, expected %d: %s", i,
+            evb_test_fail(__FILE__, __LINE__,
+                          "row %zu: pattern \"%s\" topic \"%s\": the oracle says %d, expected %d: %s", i,
                           c->pattern, c->topic, (int)oracle, (int)c->expected, c->why);
         for (size_t k = 0; k < i; k++)
             if (equal(cases[k].pattern, c->pattern) && equal(cases[k].topic, c->topic))
-                evb_test_fail(__FILE__, __LINE__, "row %zu repeats row %zu: pattern \"%s\" topic \"%s\"", i, k, c->pattern, c->topic);
+                evb_test_fail(__FILE__, __LINE__, "row %zu repeats row %zu: pattern \"%s\" topic \"%s\"", i,
+                              k, c->pattern, c->topic);
     }
 }
 
@@ -136,7 +141,8 @@ static void random_name(char *name, const char *alphabet, size_t max_size)
 {
     size_t size = (size_t)evb__rng_below(evb_test_rng(), max_size + 1);
 
-    for (size_t i = 0; i < size; i++) name[i] = alphabet[evb__rng_below(evb_test_rng(), strlen(alphabet))];
+    for (size_t i = 0; i < size; i++)
+        name[i] = alphabet[evb__rng_below(evb_test_rng(), strlen(alphabet))];
     name[size] = '\0';
 }
 
@@ -162,17 +168,21 @@ void topic_pairs_agree(uint32_t dialect, const char *alphabet, size_t max_size, 
         int32_t got, want;
 
         random_name(pattern, alphabet, max_size);
-        if (evb__rng_below(evb_test_rng(), 2) == 0) random_name(topic, alphabet, max_size);
-        else derived_name(topic, pattern, alphabet);
+        if (evb__rng_below(evb_test_rng(), 2) == 0)
+            random_name(topic, alphabet, max_size);
+        else
+            derived_name(topic, pattern, alphabet);
         got = evb_topic_matches(dialect, pattern, topic);
         want = topic_oracle_matches(dialect, pattern, topic);
         if (got != want)
-            evb_test_fail(__FILE__, __LINE__, "pair %u, seed %llu: pattern \"%s\" topic \"%s\": got %d, the definition says %d", i,
-                          (unsigned long long)evb_test_seed(), pattern, topic, (int)got, (int)want);
+            evb_test_fail(__FILE__, __LINE__,
+                          "pair %u, seed %llu: pattern \"%s\" topic \"%s\": got %d, the definition says %d",
+                          i, (unsigned long long)evb_test_seed(), pattern, topic, (int)got, (int)want);
         valid += want >= 0;
         matched += want == 1;
     }
     /* a comparison of nothing but refusals would prove little */
-    printf("%u pairs, %u valid, %u matched, seed %llu\n", pairs, valid, matched, (unsigned long long)evb_test_seed());
+    printf("%u pairs, %u valid, %u matched, seed %llu\n", pairs, valid, matched,
+           (unsigned long long)evb_test_seed());
     CHECK(valid > pairs / 20 && matched > pairs / 100);
 }

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* The AMQP dialect, case by case, from AMQP 0-9-1's topic exchange as RabbitMQ implements it: words separated by `.`, `*` is exactly one word, `#`
- * zero or more, anywhere and several times. Every string is a routing key and a binding key. The empty string has no words; a separator has words,
- * empty ones, on both sides. */
+/* The AMQP dialect, case by case, from AMQP 0-9-1's topic exchange as RabbitMQ implements it: words separated
+ * by `.`, `*` is exactly one word, `#` zero or more, anywhere and several times. Every string is a routing
+ * key and a binding key. The empty string has no words; a separator has words, empty ones, on both sides. */
 #include <string.h>
 
 #include <evbus/bus.h>
 #include "evb_test.h"
 #include "topic_oracle.h"
 
-#define YES 1
-#define NO  0
+#define YES        1
+#define NO         0
 #define NAME_BYTES 256
 
 static const struct topic_case cases[] = {
@@ -177,17 +177,21 @@ TEST(random_pairs_of_longer_names_agree_with_the_definition)
     topic_pairs_agree(EVB_TOPICS_AMQP, "aaab.......*#", 26, 50000);
 }
 
-/* "#.a.#.a ... .#.b" against "a.a. ... .a": a matcher that tries every way to share the words between fifteen `#` would not end: the test's time
- * limit is the check. */
+/* "#.a.#.a ... .#.b" against "a.a. ... .a": a matcher that tries every way to share the words between fifteen
+ * `#` would not end: the test's time limit is the check. */
 TEST(fifteen_hashes_against_thirty_one_words_are_answered_at_once)
 {
     char pattern[NAME_BYTES] = "", topic[NAME_BYTES] = "a";
 
-    for (int i = 0; i < 15; i++) strcat(pattern, i == 0 ? "#.a" : ".#.a");
-    for (int i = 1; i < 31; i++) strcat(topic, ".a");
-    for (int i = 0; i < 1000; i++) EQ(evb_topic_matches(EVB_TOPICS_AMQP, pattern, topic), 1);
+    for (int i = 0; i < 15; i++)
+        strcat(pattern, i == 0 ? "#.a" : ".#.a");
+    for (int i = 1; i < 31; i++)
+        strcat(topic, ".a");
+    for (int i = 0; i < 1000; i++)
+        EQ(evb_topic_matches(EVB_TOPICS_AMQP, pattern, topic), 1);
     strcat(pattern, ".b");
-    for (int i = 0; i < 1000; i++) EQ(evb_topic_matches(EVB_TOPICS_AMQP, pattern, topic), 0);
+    for (int i = 0; i < 1000; i++)
+        EQ(evb_topic_matches(EVB_TOPICS_AMQP, pattern, topic), 0);
 }
 
 /* As many as fit into a name. */
@@ -195,11 +199,14 @@ TEST(a_hundred_and_twenty_eight_hashes_are_answered_at_once)
 {
     char pattern[NAME_BYTES] = "#", topic[NAME_BYTES] = "a";
 
-    for (int i = 1; i < 127; i++) strcat(pattern, ".#");
-    for (int i = 1; i < 128; i++) strcat(topic, ".a");
+    for (int i = 1; i < 127; i++)
+        strcat(pattern, ".#");
+    for (int i = 1; i < 128; i++)
+        strcat(topic, ".a");
     EQ(evb_topic_matches(EVB_TOPICS_AMQP, pattern, topic), 1);
     strcat(pattern, ".b");
-    for (int i = 0; i < 1000; i++) EQ(evb_topic_matches(EVB_TOPICS_AMQP, pattern, topic), 0);
+    for (int i = 0; i < 1000; i++)
+        EQ(evb_topic_matches(EVB_TOPICS_AMQP, pattern, topic), 0);
 }
 
 int main(int argc, char **argv)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The DOT dialect, case by case: `.` separates, `*` is one token, `>` is one or more and only last. The rules are those of NATS
- * subjects. Where a NATS server would answer differently the row says so: it lets malformed subjects through to its matcher, which treats
- * wildcards in a published subject as text and answers "no" for empty tokens; here both are errors. */
+/* The DOT dialect, case by case: `.` separates, `*` is one token, `>` is one or more and only last. The rules
+ * are those of NATS subjects. Where a NATS server would answer differently the row says so: it lets malformed
+ * subjects through to its matcher, which treats wildcards in a published subject as text and answers "no" for
+ * empty tokens; here both are errors. */
 #include <evbus/bus.h>
 #include "evb_test.h"
 #include "topic_oracle.h"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The MQTT dialect, case by case, from MQTT 3.1.1 section 4.7: `/` separates levels, `+` is one level, `#` any number and only last, the parent
- * included; empty levels are levels; wildcards stand alone in their level; topics that begin with `$` are hidden from filters that begin with a
- * wildcard. `$share/...` is a subscription option of brokers and has no meaning here: plain text. */
+/* The MQTT dialect, case by case, from MQTT 3.1.1 section 4.7: `/` separates levels, `+` is one level, `#`
+ * any number and only last, the parent included; empty levels are levels; wildcards stand alone in their
+ * level; topics that begin with `$` are hidden from filters that begin with a wildcard. `$share/...` is a
+ * subscription option of brokers and has no meaning here: plain text. */
 #include <evbus/bus.h>
 #include "evb_test.h"
 #include "topic_oracle.h"

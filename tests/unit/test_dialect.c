@@ -21,7 +21,8 @@ static void tokens_of(char *name, char separator, uint32_t n)
 
 TEST(only_the_three_dialects_are_known)
 {
-    for (uint32_t d = EVB_TOPICS_DOT; d <= EVB_TOPICS_AMQP; d++) CHECK(evb__dialect(d) != NULL);
+    for (uint32_t d = EVB_TOPICS_DOT; d <= EVB_TOPICS_AMQP; d++)
+        CHECK(evb__dialect(d) != NULL);
     CHECK(evb__dialect(EVB_TOPICS_AMQP + 1) == NULL);
     CHECK(evb__dialect(UINT32_MAX) == NULL);
     FAILS(evb_topic_matches(EVB_TOPICS_AMQP + 1, "a", "a"), EVB_EINVAL);
@@ -68,7 +69,8 @@ TEST(a_topic_has_only_literal_tokens)
     OK(evb__topic_split(evb__dialect(EVB_TOPICS_AMQP), "a.*.#", 5, &t));
     EQ(t.count, 3);
     EQ(t.wild, 0);
-    for (uint32_t i = 0; i < 3; i++) EQ(t.kind[i], EVB__TOKEN_LITERAL);
+    for (uint32_t i = 0; i < 3; i++)
+        EQ(t.kind[i], EVB__TOKEN_LITERAL);
     FAILS(evb__topic_split(evb__dialect(EVB_TOPICS_DOT), "a.*", 3, &t), EVB_EINVAL);
     FAILS(evb__topic_split(evb__dialect(EVB_TOPICS_MQTT), "a/b+c", 5, &t), EVB_EINVAL);
 }
@@ -188,7 +190,8 @@ static uint32_t slow_cut(const char *name, size_t size, char separator, size_t *
     return count;
 }
 
-/* The name lies in a block of exactly its size, at each offset to the words that are read: a byte too many is a report of AddressSanitizer. */
+/* The name lies in a block of exactly its size, at each offset to the words that are read: a byte too many is
+ * a report of AddressSanitizer. */
 TEST(random_names_of_every_size_are_cut_where_their_separators_are)
 {
     const struct evb__dialect *d = evb__dialect(EVB_TOPICS_AMQP);
@@ -203,8 +206,11 @@ TEST(random_names_of_every_size_are_cut_where_their_separators_are)
         int32_t rc;
 
         assert_non_null(name);
-        for (size_t i = 0; i < size; i++) /* '/' is one less than '.', which a careless formula would take for it */
-            name[i] = evb__rng_below(evb_test_rng(), often) == 0 ? '.' : (char)('-' + 2 * (char)evb__rng_below(evb_test_rng(), 2));
+        for (size_t i = 0; i < size;
+             i++) /* '/' is one less than '.', which a careless formula would take for it */
+            name[i] = evb__rng_below(evb_test_rng(), often) == 0
+                          ? '.'
+                          : (char)('-' + 2 * (char)evb__rng_below(evb_test_rng(), 2));
         rc = evb__topic_split(d, name, size, &t);
         count = slow_cut(name, size, '.', start, length);
         EQ(rc, count <= EVB__TOKENS_MAX ? EVB_OK : EVB_EINVAL);
@@ -252,17 +258,22 @@ TEST(split_and_check_agree)
 
     for (uint32_t round = 0; round < 100000; round++) {
         const struct evb__dialect *d = evb__dialect(round % 3);
-        size_t size = evb__rng_below(evb_test_rng(), sizeof name), start[sizeof name + 1], length[sizeof name + 1];
+        size_t size = evb__rng_below(evb_test_rng(), sizeof name), start[sizeof name + 1],
+               length[sizeof name + 1];
         uint32_t count, many = 0;
         bool fits;
 
-        for (size_t i = 0; i < size; i++) name[i] = alphabet[evb__rng_below(evb_test_rng(), sizeof alphabet - 1)];
+        for (size_t i = 0; i < size; i++)
+            name[i] = alphabet[evb__rng_below(evb_test_rng(), sizeof alphabet - 1)];
         count = slow_cut(name, size, d->separator, start, length);
-        for (uint32_t i = 0; i < count; i++) many += length[i] == 1 && name[start[i]] == d->many;
+        for (uint32_t i = 0; i < count; i++)
+            many += length[i] == 1 && name[start[i]] == d->many;
         fits = count <= EVB__TOKENS_MAX;
-        EQ(evb__topic_split(d, name, size, &t), evb__topic_check(d, name, size) == EVB_OK && fits ? EVB_OK : EVB_EINVAL);
+        EQ(evb__topic_split(d, name, size, &t),
+           evb__topic_check(d, name, size) == EVB_OK && fits ? EVB_OK : EVB_EINVAL);
         EQ(evb__pattern_split(d, name, size, &t),
-           evb__pattern_check(d, name, size) == EVB_OK && fits && many <= EVB__MANY_MAX ? EVB_OK : EVB_EINVAL);
+           evb__pattern_check(d, name, size) == EVB_OK && fits && many <= EVB__MANY_MAX ? EVB_OK
+                                                                                        : EVB_EINVAL);
     }
 }
 
