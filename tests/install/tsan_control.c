@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* One thread registers a listener, another one emits: what it reads there was written by the first, and only the library's own
- * atomics say that the write comes before the read. tests/install/tsan.sh compiles this with ThreadSanitizer, once with
- * the library as it is and once with its publishing stores weakened. */
+/* One thread registers a listener, another one emits: what it reads there was written by the first, and only
+ * the library's own atomics say that the write comes before the read. tests/install/tsan.sh compiles this
+ * with ThreadSanitizer, once with the library as it is and once with its publishing stores weakened. */
 #include <evbus.h>
 
 #include <pthread.h>

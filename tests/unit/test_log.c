@@ -579,20 +579,21 @@ static void right_sink(int32_t level, const char *name, const char *line, void *
     EQ_PTR(user, &right_pair);
 }
 
+static EVB__ATOMIC(uint32_t) loggers_done;
+
 static void set_or_log(uint32_t index, void *arg)
 {
-    static const char *const names[] = {"a", "b"};
-
     (void)arg;
-    for (int i = 0; i < 3000; i++) {
-        if (index >= 2) {
-            evb__log(EVB_LOG_WARN, names[index - 2], "i=%d", i);
-            if (i % 5 == 0) evb_test_clock_advance(SECOND);
-        } else if ((uint32_t)i % 2 == index) {
-            evb_set_log(left_sink, &left_pair, EVB_LOG_WARN);
-        } else {
-            evb_set_log(right_sink, &right_pair, EVB_LOG_WARN);
+    if (index == 0) {
+        for (int i = 0; i < 20000; i++) {
+            evb_test_clock_advance(SECOND); /* so that every line leaves */
+            evb__log(EVB_LOG_WARN, "x", "i=%d", i);
         }
+        evb__st_rel(&loggers_done, 1); /* pairs with the load below */
+    }
+    while (evb__ld_acq(&loggers_done) == 0) { /* pairs with the store above */
+        evb_set_log(left_sink, &left_pair, EVB_LOG_WARN);
+        evb_set_log(right_sink, &right_pair, EVB_LOG_WARN);
     }
 }
 
@@ -600,7 +601,7 @@ TEST(a_function_never_gets_the_user_pointer_of_another)
 {
     evb_test_clock_install(0);
     evb_set_log(left_sink, &left_pair, EVB_LOG_WARN);
-    evb_test_run_threads(4, set_or_log, NULL);
+    evb_test_run_threads(3, set_or_log, NULL);
 }
 
 static EVB__ATOMIC(uint32_t) lines_seen, suppressed_seen;
@@ -639,6 +640,41 @@ TEST(every_line_left_or_was_counted_as_suppressed)
     CHECK(evb__ld_rlx(&lines_seen) <=
           10 * (LINES_A_THREAD / 100 + 1) +
               1); /* ten in each of the virtual seconds, also when a thread comes late */
+}
+
+/* ---- fork ---- */
+
+static EVB__ATOMIC(uint32_t) stop_setting;
+
+static int log_after_fork(void *arg)
+{
+    (void)arg;
+    evb__log_after_fork();
+    evb_set_log(remember, NULL, EVB_LOG_WARN);
+    memset(&last, 0, sizeof last);
+    evb__log(EVB_LOG_WARN, "in_the_child", "a=1"); /* neither of the two may wait for a thread that is gone */
+    EQ(last.lines, 1);
+    evb__log_after_fork();
+    evb__log(EVB_LOG_WARN, "in_the_child", "a=2");
+    EQ(last.lines, 2); /* a sink that was set whole stays */
+    return 0;
+}
+
+static void fork_or_set(uint32_t index, void *arg)
+{
+    (void)arg;
+    if (index == 0) {
+        for (int i = 0; i < 50; i++)
+            EQ(evb_test_in_child(log_after_fork, NULL), 0);
+        evb__st_rel(&stop_setting, 1); /* pairs with the load below */
+    }
+    while (evb__ld_acq(&stop_setting) == 0)
+        evb_set_log(left_sink, &left_pair, EVB_LOG_WARN); /* pairs with the store */
+}
+
+TEST(a_child_can_log_while_its_parents_threads_were_setting_the_sink)
+{
+    evb_test_run_threads(3, fork_or_set, NULL);
 }
 
 /* ---- a stderr that is not there ---- */
@@ -737,6 +773,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(control_characters_that_came_around_the_quoting_do_not_split_the_line),
         cmocka_unit_test(a_function_never_gets_the_user_pointer_of_another),
         cmocka_unit_test(every_line_left_or_was_counted_as_suppressed),
+        cmocka_unit_test(a_child_can_log_while_its_parents_threads_were_setting_the_sink),
         cmocka_unit_test(a_reader_of_stderr_that_has_gone_does_not_end_the_process),
         cmocka_unit_test(a_sigpipe_that_the_application_has_pending_stays_its_own),
         cmocka_unit_test(a_closed_stderr_loses_the_line_and_nothing_else),

@@ -95,8 +95,10 @@ TEST(a_wake_up_with_nobody_there_is_nothing_and_is_not_kept)
 
 TEST(a_wake_up_for_a_word_that_is_gone_is_nothing)
 {
-    void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *page;
 
+    if (evb_test_plain_alloc()) SKIP("valgrind calls it an error to name such a word to the kernel");
+    page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     CHECK(page != MAP_FAILED);
     EQ(munmap(page, 4096), 0);
     errno = 77;
@@ -234,23 +236,39 @@ TEST(wake_one_reaches_one_of_several_sleepers_each_time)
     EQ(evb__ld_rlx(&s.count), 0);
 }
 
-/* Neighbouring words, and words that share a bucket of the pthread back end: each pair plays for itself. */
-static struct ping_pong games[4];
+/* Each pair plays for itself. Once the words are neighbours, once they lie 4 MiB apart, which puts them into
+ * one bucket of the pthread back end.
+ */
+static struct ping_pong *games[4];
 
 static void ping_of_pair(uint32_t index, void *arg)
 {
-    struct ping_pong *game = arg;
+    (void)arg;
+    ping(index % 2, games[index / 2]);
+}
 
-    ping(index % 2, &game[index / 2]);
+static void play_games(char *place, size_t apart, int64_t timeout_of_odd_ns)
+{
+    for (size_t i = 0; i < 4; i++) {
+        games[i] = (struct ping_pong *)(void *)(place + i * apart);
+        *games[i] =
+            (struct ping_pong){.rounds = 1000, .timeout_ns = i % 2 == 0 ? EVB_FOREVER : timeout_of_odd_ns};
+    }
+    evb_test_run_threads(8, ping_of_pair, NULL);
+    for (int i = 0; i < 4; i++)
+        EQ(games[i]->plain, 2000);
 }
 
 TEST(sleepers_of_different_words_do_not_take_each_others_wake_ups)
 {
-    for (int i = 0; i < 4; i++)
-        games[i] = (struct ping_pong){.rounds = 1000, .timeout_ns = EVB_FOREVER};
-    evb_test_run_threads(8, ping_of_pair, games);
-    for (int i = 0; i < 4; i++)
-        EQ(games[i].plain, 2000);
+    const size_t apart = (size_t)4 << 20;
+    char *place = mmap(NULL, 4 * apart, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    CHECK(place != MAP_FAILED);
+    play_games(place, sizeof(struct ping_pong), EVB_FOREVER);
+    play_games(place, apart, EVB_FOREVER);
+    play_games(place, apart, 50000); /* some leave the queue by themselves */
+    EQ(munmap(place, 4 * apart), 0);
 }
 
 /* The woken thread frees the word while the waker is still in evb__wake_one: the waker may not look at it. */
@@ -313,23 +331,19 @@ static void sleep_or_disturb(uint32_t index, void *arg)
     if (index == 0) {
         in->thread = pthread_self();
         evb_test_line_wait(&in->line);
-        while (evb__ld_acq(&in->word) == 0) { /* pairs with the store below */
-            int32_t rc = evb__park(&in->word, 0, EVB_FOREVER);
-
-            CHECK(rc == EVB_OK || rc == EVB_EAGAIN);
-            /* ThreadSanitizer runs handlers only inside calls that it knows, and a futex is none. */
-            if (EVB__TSAN) (void)usleep(0);
-        }
+        wait_while(&in->word, 0, EVB_FOREVER);
     } else {
         evb_test_line_wait(&in->line);
         for (uint32_t i = 0; i < 50; i++) {
             uint32_t before = evb__ld_rlx(&signals_seen); /* relaxed: a counter */
 
             EQ(pthread_kill(in->thread, SIGUSR1), 0);
-            while (evb__ld_rlx(&signals_seen) == before)
-                evb__spin_pause(63); /* relaxed: a counter */
+            /* ThreadSanitizer holds handlers back until a call that it knows: there the next signal goes out
+             * unasked. */
+            while (!EVB__TSAN && evb__ld_rlx(&signals_seen) == before)
+                evb__spin_pause(63); /* relaxed: as above */
         }
-        evb__st_rel(&in->word, 1); /* pairs with the sleeper's acquire */
+        evb__st_rel(&in->word, 1); /* pairs with wait_while's acquire */
         evb__wake_one(&in->word);
     }
 }
@@ -346,7 +360,7 @@ TEST(a_signal_is_a_spurious_wake_up_at_most)
     evb_test_run_threads(2, sleep_or_disturb, &in);
     evb_test_line_destroy(&in.line);
     EQ(sigaction(SIGUSR1, &before, NULL), 0);
-    EQ(evb__ld_rlx(&signals_seen), 50); /* relaxed: joined */
+    if (!EVB__TSAN) EQ(evb__ld_rlx(&signals_seen), 50); /* relaxed: joined */
 }
 
 /* ---- fork ---- */

@@ -227,6 +227,13 @@ static int teardown_fails(void **state)
     return -1;
 }
 
+static int teardown_speaks(void **state)
+{
+    (void)state;
+    printf("torn down\n");
+    return 0;
+}
+
 static bool keep_second;
 
 /* Forgets to free the first block when the second cannot be had. */
@@ -300,6 +307,9 @@ static const struct CMUnitTest cases[] = {
     {"case_setup_fails", case_nothing, setup_fails, NULL, NULL},
     {"case_teardown_leaks", case_nothing, NULL, teardown_leaks, NULL},
     {"case_teardown_fails", case_nothing, NULL, teardown_fails, NULL},
+    {"case_teardown_after_success", case_nothing, NULL, teardown_speaks, NULL},
+    {"case_teardown_after_failure", case_check, NULL, teardown_speaks, NULL},
+    {"case_teardown_after_skip", case_skip, NULL, teardown_speaks, NULL},
     cmocka_unit_test(case_sweep_leak),
     cmocka_unit_test(case_nomem_without_fault),
     cmocka_unit_test(case_other_error_in_sweep),
@@ -461,6 +471,27 @@ TEST(fixtures_that_fail_or_leak_fail_the_test)
     must_fail("case_setup_fails", "setup failed");
     must_fail("case_teardown_leaks", "is open that was not before the test");
     must_fail("case_teardown_fails", "teardown failed");
+}
+
+static uint32_t times(const char *word)
+{
+    uint32_t n = 0;
+
+    for (const char *p = output; (p = strstr(p, word)) != NULL; p++)
+        n++;
+    return n;
+}
+
+TEST(a_teardown_runs_once_whatever_became_of_the_test)
+{
+    EQ(run_case("case_teardown_after_success", "1", "1"), 0);
+    EQ(times("torn down"), 1);
+    EQ(run_case("case_teardown_after_failure", "1", "1"), 1);
+    EQ(times("torn down"), 1);
+    EQ(run_case("case_teardown_after_skip", "1", "1"), 77);
+    EQ(times("torn down"), 1);
+    EQ(run_case("case_teardown_fails", "1", "1"), 1);
+    EQ(times("teardown failed"), 1);
 }
 
 TEST(a_failure_prints_the_seed_and_the_seed_repeats_the_numbers)
@@ -625,6 +656,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_skipped_test_says_why_and_is_no_success),
         cmocka_unit_test(a_crash_is_no_success),
         cmocka_unit_test(fixtures_that_fail_or_leak_fail_the_test),
+        cmocka_unit_test(a_teardown_runs_once_whatever_became_of_the_test),
         cmocka_unit_test(a_failure_prints_the_seed_and_the_seed_repeats_the_numbers),
         cmocka_unit_test(a_sweep_fails_every_allocation_once_and_from_there_on),
         cmocka_unit_test(a_sweep_finds_what_is_left_over_after_a_failure),
