@@ -146,11 +146,16 @@ void *evb__reader_leave(struct evb__slot *slot, struct evb__slot_entry *entry); 
 
 /* The same emit goes on to protect something else (name looked up: from the bus to its topic). What the old hazard protected must not be touched any
  * more. The entry for deep emits names everything already. */
+EVB__INLINE void evb__reader_move_plain(struct evb__slot_entry *entry, uintptr_t hazard)
+{
+    evb__st_rel(&entry->hazard, hazard); /* as in enter */
+    evb__compiler_barrier();
+}
+
 EVB__INLINE void evb__reader_move(struct evb__slot *slot, struct evb__slot_entry *entry, uintptr_t hazard)
 {
-    if (evb__likely(entry < evb__ld_rlx(&slot->plain_end))) { /* as in enter */
-        evb__st_rel(&entry->hazard, hazard);                  /* as in enter */
-        evb__compiler_barrier();
+    if (entry < evb__ld_rlx(&slot->plain_end)) { /* as in enter */
+        evb__reader_move_plain(entry, hazard);
     } else if (entry != &slot->entry[EVB__READER_DEPTHS]) {
         (void)evb__xchg_acqrel(&entry->hazard, hazard); /* as in enter */
     }

@@ -98,7 +98,7 @@ int32_t evb_topic_emit(evb_topic *topic, const void *data, size_t size)
     return emit_topic(self->slot, topic, data, size);
 }
 
-/* No record of that name: it is checked, and matched against the wildcards. */
+/* No record of that name: it is checked, and matched against the wildcards. (Of a closed bus every record's snapshot says so.) */
 static EVB__COLD int32_t emit_without_record(evb_bus *bus, struct evb__slot *slot, struct evb__slot_entry *entry, const char *topic,
                                              size_t length, const void *data, size_t size)
 {
@@ -106,12 +106,13 @@ static EVB__COLD int32_t emit_without_record(evb_bus *bus, struct evb__slot *slo
     int32_t status = evb__topic_split(bus->dialect, topic, length, &tokens);
 
     if (status != EVB_OK) return status;
+    if (evb__ld_acq(&bus->closed) != 0) return EVB_ECLOSED; /* pairs with evb_bus_destroy */
     return evb__emit_unlisted(bus, slot, entry, &tokens, data, size);
 }
 
 /* The bus is announced; goes over to the topic where there is one. */
-EVB__INLINE int32_t emit_name(evb_bus *bus, struct evb__slot *slot, struct evb__slot_entry *entry, const char *topic, size_t length,
-                              const void *data, size_t size)
+EVB__INLINE int32_t emit_name(evb_bus *bus, struct evb__slot *slot, struct evb__slot_entry *entry, bool plain, const char *topic,
+                              size_t length, const void *data, size_t size)
 {
     uint32_t hash = (uint32_t)evb__hash(topic, length, bus->seed);
     struct evb__named *named = evb__names_find(&bus->names, topic, length, hash);
@@ -119,7 +120,10 @@ EVB__INLINE int32_t emit_name(evb_bus *bus, struct evb__slot *slot, struct evb__
 
     if (evb__unlikely(named == NULL)) return emit_without_record(bus, slot, entry, topic, length, data, size);
     record = EVB__CONTAINER(named, evb_topic, named);
-    evb__reader_move(slot, entry, (uintptr_t)record); /* protected throughout: by the bus, then by itself */
+    if (plain) /* protected throughout: by the bus, then by itself */
+        evb__reader_move_plain(entry, (uintptr_t)record);
+    else
+        evb__reader_move(slot, entry, (uintptr_t)record);
     return call_listeners(record, data, size);
 }
 
@@ -132,7 +136,7 @@ static EVB__COLD int32_t emit_name_slow(evb_bus *bus, struct evb__slot *slot, co
 
     if (evb__slot_depth(slot) >= EVB__EMIT_DEPTH) return EVB_ERECURSION;
     entry = evb__reader_enter(slot, evb__bus_hazard(bus));
-    status = emit_name(bus, slot, entry, topic, length, data, size);
+    status = emit_name(bus, slot, entry, false, topic, length, data, size);
     mark = evb__reader_leave(slot, entry);
     if (mark != NULL) evb__emit_left(evb__self(), mark);
     return status;
@@ -155,14 +159,13 @@ int32_t evb_emit(evb_bus *bus, const char *topic, const void *data, size_t size)
 
     if (evb__unlikely(bus == NULL || topic == NULL)) return EVB_EINVAL;
     if (evb__unlikely(self->generation != bus->generation)) return emit_unready(bus, topic, data, size);
-    if (evb__unlikely(evb__ld_acq(&bus->closed) != 0)) return EVB_ECLOSED; /* pairs with evb_bus_destroy */
     if (evb__unlikely(payload_is_bad(bus, data, size))) return refuse_payload(bus, size);
     length = strnlen(topic, EVB__NAME_MAX + 1);
     if (evb__unlikely(length > EVB__NAME_MAX || (unsigned char)topic[0] == bus->reserved_first)) return EVB_EINVAL;
     slot = self->slot;
     entry = evb__reader_enter_plain(slot, evb__bus_hazard(bus));
     if (evb__unlikely(entry == NULL)) return emit_name_slow(bus, slot, topic, length, data, size);
-    status = emit_name(bus, slot, entry, topic, length, data, size);
+    status = emit_name(bus, slot, entry, true, topic, length, data, size);
     if (evb__unlikely(evb__reader_leave_plain(slot, entry) != NULL)) left_a_mark(entry);
     return status;
 }
