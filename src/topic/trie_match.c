@@ -64,6 +64,7 @@ EVB__INLINE bool is_token_at(const struct walk *w, uint32_t number, uint32_t p)
      * which that token was first. Pairs with the release in make_room, trie.c. */
     const struct evb__token *token = evb__token_at(evb__ld_acq(&w->table->map), number);
 
+    evb__assert(p < w->topic->count);
     return token->size == w->topic->length[p] &&
            evb__names_same(token->bytes, w->topic->name + w->topic->start[p], token->size);
 }
