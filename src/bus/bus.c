@@ -161,14 +161,6 @@ static void place_moved(void *arg, uint32_t head, uint32_t place)
     }
 }
 
-static const char *name_of(const struct evb__indexed *record, uint32_t *ret_size)
-{
-    const evb_topic *topic = (const evb_topic *)((const char *)record - offsetof(evb_topic, indexed));
-
-    *ret_size = topic->named.size;
-    return topic->name;
-}
-
 static int32_t check_opts(const evb_bus_opts *given, evb_bus_opts *opts)
 {
     int32_t status = evb__opts_read(opts, sizeof *opts, sizeof *opts, given);
@@ -183,7 +175,6 @@ static int32_t check_opts(const evb_bus_opts *given, evb_bus_opts *opts)
 static int32_t build(evb_bus *bus, const evb_bus_opts *opts)
 {
     struct evb__retirer retirer = {retire_block, bus};
-    int32_t status;
 
     bus->generation = evb__process_generation();
     bus->dialect = evb__dialect(opts->dialect);
@@ -200,9 +191,8 @@ static int32_t build(evb_bus *bus, const evb_bus_opts *opts)
     evb__init(&bus->refs, 1);
     evb__mutex_init(&bus->lock);
     evb__names_init(&bus->names, bus->seed, retirer);
-    status = evb__index_init(&bus->index, bus->dialect, bus->seed, name_of);
-    if (status == EVB_OK) status = evb__trie_init(&bus->trie, bus->dialect, bus->seed, retirer, place_moved, bus);
-    return status;
+    evb__index_init(&bus->index, bus->dialect, bus->seed);
+    return evb__trie_init(&bus->trie, bus->dialect, bus->seed, retirer, place_moved, bus);
 }
 
 int32_t evb_bus_create(const evb_bus_opts *opts, evb_bus **ret_bus)

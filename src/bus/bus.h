@@ -129,20 +129,27 @@ struct evb__running {
 
 /* ---- topics: topics.c ---- */
 
+/* There may be a million of them, so nothing is padding: in limbo, where listeners and handles are not counted any
+ * more, link and ticket lie in their place. An emit looks at the first three fields and the name. */
 struct evb_topic {
     struct evb__named named;
     EVB__ATOMIC(struct evb__snapshot *) snapshot;
     evb_bus *bus;
-    struct evb__indexed indexed; /* in limbo: the next topic there */
     union {
         struct {
             uint32_t first;     /* newest literal listener, 0 = none */
             uint32_t listeners; /* how many */
         } list;
-        uint64_t ticket; /* in limbo */
+        evb_topic *next; /* in limbo */
     } u;
-    uint32_t refs;    /* handles */
-    uint16_t warned;  /* the leak guard has spoken */
+    union {
+        uint32_t refs;       /* handles */
+        uint32_t ticket_low; /* in limbo; reclaim.c reads and writes both parts */
+    };
+    union {
+        uint16_t warned; /* the leak guard has spoken */
+        uint16_t ticket_high;
+    };
     char name[];
 };
 
@@ -215,7 +222,6 @@ void evb__serve_mark(void *mark); /* a bus, with the reference that came with th
 void evb__limbo_listener_locked(evb_bus *bus, struct evb__listener *listener, uint32_t number);
 void evb__limbo_block_locked(evb_bus *bus, struct evb__limbo *block);
 void evb__limbo_topic_locked(evb_bus *bus, evb_topic *topic);
-evb_topic *evb__limbo_next_topic(const evb_topic *topic);
 /* One pass: observes if there is something new, frees what no emit can see, tells the emits in the way of what is urgent. Extras whose
  * listeners are gone go to bus->due: evb__bus_unlock runs their free_user. */
 void evb__reclaim_locked(evb_bus *bus);

@@ -95,9 +95,9 @@ static int32_t prepare_topic(evb_topic *topic, struct making *m)
     return status;
 }
 
-static int32_t prepare_indexed(struct evb__indexed *record, void *making)
+static int32_t prepare_indexed(struct evb__named *named, void *making)
 {
-    return prepare_topic(EVB__CONTAINER(record, evb_topic, indexed), making);
+    return prepare_topic(EVB__CONTAINER(named, evb_topic, named), making);
 }
 
 static struct evb__snapshot_block *take_block(struct making *m)
@@ -146,10 +146,10 @@ static void undo_locked(struct making *m)
 
 /* ---- publishing ---- */
 
-static int32_t append_indexed(struct evb__indexed *record, void *making)
+static int32_t append_indexed(struct evb__named *named, void *making)
 {
     struct making *m = making;
-    evb_topic *topic = EVB__CONTAINER(record, evb_topic, indexed);
+    evb_topic *topic = EVB__CONTAINER(named, evb_topic, named);
 
     /* Topics without room have a prepared block, which carries their name. */
     if (evb__snapshot_fits_locked(m->bus, topic, m->listener))

@@ -40,17 +40,31 @@ void evb__limbo_block_locked(evb_bus *bus, struct evb__limbo *block)
     bus->limbo_new += block->hazard == 0 ? EVB__LIMBO_BATCH : 1;
 }
 
-void evb__limbo_topic_locked(evb_bus *bus, evb_topic *topic)
+/* A topic's ticket has 48 bits: nine years of an observation each microsecond, and after them topics only stay in limbo
+ * longer, until no emit at all is in their way. */
+#define TOPIC_TICKET_MAX (((uint64_t)1 << 48) - 1)
+
+static void set_topic_ticket(evb_topic *topic, uint64_t ticket)
 {
-    topic->u.ticket = 0;
-    topic->indexed.next = bus->limbo_topics != NULL ? &bus->limbo_topics->indexed : NULL;
-    bus->limbo_topics = topic;
-    bus->limbo_new++;
+    if (ticket > TOPIC_TICKET_MAX) ticket = TOPIC_TICKET_MAX;
+    topic->ticket_low = (uint32_t)ticket;
+    topic->ticket_high = (uint16_t)(ticket >> 32);
 }
 
-evb_topic *evb__limbo_next_topic(const evb_topic *topic)
+static uint64_t topic_ticket(const evb_topic *topic)
 {
-    return topic->indexed.next != NULL ? EVB__CONTAINER(topic->indexed.next, evb_topic, indexed) : NULL;
+    uint64_t ticket = (uint64_t)topic->ticket_high << 32 | topic->ticket_low;
+
+    return ticket == TOPIC_TICKET_MAX ? UINT64_MAX : ticket;
+}
+
+void evb__limbo_topic_locked(evb_bus *bus, evb_topic *topic)
+{
+    evb__assert(topic->refs == 0); /* a handle is closed by its count */
+    set_topic_ticket(topic, 0);
+    topic->u.next = bus->limbo_topics;
+    bus->limbo_topics = topic;
+    bus->limbo_new++;
 }
 
 /* ---- who is in the way of what ---- */
@@ -136,8 +150,8 @@ static void observe(evb_bus *bus)
         if (*ticket_of(evb__listener(bus, number)) == 0) *ticket_of(evb__listener(bus, number)) = ticket;
     for (struct evb__limbo *block = bus->limbo_blocks; block != NULL; block = block->next)
         if (block->ticket == 0) block->ticket = ticket;
-    for (evb_topic *topic = bus->limbo_topics; topic != NULL; topic = evb__limbo_next_topic(topic))
-        if (topic->u.ticket == 0) topic->u.ticket = ticket;
+    for (evb_topic *topic = bus->limbo_topics; topic != NULL; topic = topic->u.next)
+        if (topic_ticket(topic) == 0) set_topic_ticket(topic, ticket);
     bus->limbo_new = 0;
 }
 
@@ -261,11 +275,11 @@ static void sweep_topics(evb_bus *bus)
     bus->limbo_topics = NULL;
     for (; topic != NULL; topic = next) {
         struct block_arg arg = {bus, (uintptr_t)topic};
-        struct evb__readers_query query = {topic_covers, &arg, topic->u.ticket};
+        struct evb__readers_query query = {topic_covers, &arg, topic_ticket(topic)};
 
-        next = evb__limbo_next_topic(topic);
-        if (topic->u.ticket == 0 || evb__readers_blocked(&query)) {
-            topic->indexed.next = bus->limbo_topics != NULL ? &bus->limbo_topics->indexed : NULL;
+        next = topic->u.next;
+        if (query.ticket == 0 || evb__readers_blocked(&query)) {
+            topic->u.next = bus->limbo_topics;
             bus->limbo_topics = topic;
         } else {
             evb__topic_free(topic);
@@ -304,7 +318,7 @@ void evb__reclaim_everything(evb_bus *bus)
     while (bus->limbo_topics != NULL) {
         evb_topic *topic = bus->limbo_topics;
 
-        bus->limbo_topics = evb__limbo_next_topic(topic);
+        bus->limbo_topics = topic->u.next;
         evb__topic_free(topic);
     }
     for (uint32_t next; number != 0; number = next) {

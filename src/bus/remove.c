@@ -28,11 +28,11 @@ struct killing {
     uint32_t number;
 };
 
-static int32_t kill_in_topic(struct evb__indexed *record, void *arg)
+static int32_t kill_in_topic(struct evb__named *named, void *arg)
 {
     struct killing *k = arg;
 
-    evb__snapshot_kill_locked(k->bus, EVB__CONTAINER(record, evb_topic, indexed), k->listener, k->number);
+    evb__snapshot_kill_locked(k->bus, EVB__CONTAINER(named, evb_topic, named), k->listener, k->number);
     return 0;
 }
 

@@ -290,7 +290,7 @@ void evb__snapshot_kill_limbo_locked(evb_bus *bus, uint32_t number)
 {
     for (struct evb__limbo *limbo = bus->limbo_blocks; limbo != NULL; limbo = limbo->next)
         if (limbo->free == free_block) (void)kill_in(block_of_limbo(limbo), number);
-    for (evb_topic *topic = bus->limbo_topics; topic != NULL; topic = evb__limbo_next_topic(topic))
+    for (evb_topic *topic = bus->limbo_topics; topic != NULL; topic = topic->u.next)
         if (left_block(topic) != NULL) (void)kill_in(left_block(topic), number);
 }
 
@@ -298,7 +298,7 @@ void evb__snapshot_silence_limbo_locked(evb_bus *bus)
 {
     for (struct evb__limbo *limbo = bus->limbo_blocks; limbo != NULL; limbo = limbo->next)
         if (limbo->free == free_block) kill_block(block_of_limbo(limbo));
-    for (evb_topic *topic = bus->limbo_topics; topic != NULL; topic = evb__limbo_next_topic(topic))
+    for (evb_topic *topic = bus->limbo_topics; topic != NULL; topic = topic->u.next)
         if (left_block(topic) != NULL) kill_block(left_block(topic));
 }
 

@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+_Static_assert(sizeof(void *) != 8 || offsetof(evb_topic, name) == 38, "a topic begins with 38 bytes without a gap");
+
 static size_t topic_size(size_t name_size)
 {
     return offsetof(evb_topic, name) + name_size + 1;
@@ -76,7 +78,7 @@ int32_t evb__topic_make_locked(evb_bus *bus, const char *name, size_t size, evb_
     }
     status = evb__topic_split(bus->dialect, name, size, &tokens);
     if (status != EVB_OK) return status;
-    if (evb__names_reserve(&bus->names) != EVB_OK || evb__index_reserve(&bus->index) != EVB_OK) return EVB_ENOMEM;
+    if (evb__names_reserve(&bus->names) != EVB_OK || evb__index_reserve(&bus->index, name, size) != EVB_OK) return EVB_ENOMEM;
     topic = evb__zalloc(topic_size(size), EVB__ALIGN_MIN);
     if (topic == NULL) return EVB_ENOMEM;
     topic->bus = bus;
@@ -90,7 +92,7 @@ int32_t evb__topic_make_locked(evb_bus *bus, const char *name, size_t size, evb_
         return status;
     }
     evb__names_insert(&bus->names, &topic->named);
-    evb__index_insert(&bus->index, &topic->indexed);
+    evb__index_insert(&bus->index, &topic->named);
     bus->topics++;
     *ret_topic = topic;
     return EVB_OK;
@@ -100,7 +102,7 @@ void evb__topic_settle_locked(evb_bus *bus, evb_topic *topic)
 {
     if (topic->refs != 0 || topic->u.list.listeners != 0) return;
     evb__names_remove(&bus->names, &topic->named);
-    evb__index_remove(&bus->index, &topic->indexed);
+    evb__index_remove(&bus->index, &topic->named);
     /* Its snapshot goes with it: an emit that has just found the record still reaches everybody. */
     evb__limbo_topic_locked(bus, topic);
     bus->topics--;

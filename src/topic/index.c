@@ -19,7 +19,7 @@
 
 static size_t array_bytes(uint32_t capacity)
 {
-    return capacity * (sizeof(struct evb__indexed *) + 2);
+    return capacity * (sizeof(struct evb__named *) + 2);
 }
 
 /* count <= capacity, capacity > 0. false: no memory, nothing changed. */
@@ -40,18 +40,23 @@ static bool set_capacity(struct evb__index_bucket *bucket, uint32_t capacity)
     return true;
 }
 
-/* Grows by an eighth: copying ten bytes a topic eight times over is cheap beside the cache misses of an
- * insert, unused memory is not. */
-static bool append(struct evb__index_bucket *bucket, struct evb__indexed *record, uint8_t next, uint8_t last)
+/* Room for so many topics more; false: no memory, nothing changed. Grows by a sixteenth: copying ten bytes a
+ * topic sixteen times over is cheap beside the cache misses of an insert, unused memory is not. */
+static bool make_room(struct evb__index_bucket *bucket, uint32_t more)
 {
-    uint32_t count = bucket->count;
+    if (bucket->capacity - bucket->count >= more) return true;
+    return set_capacity(bucket, bucket->count + more + bucket->count / 16 + 1);
+}
 
-    if (count == bucket->capacity && !set_capacity(bucket, count + count / 8 + 2)) return false;
+/* There is room. */
+static void append(struct evb__index_bucket *bucket, struct evb__named *record, uint8_t next, uint8_t last)
+{
+    uint32_t count = bucket->count++;
+
+    evb__assert(count < bucket->capacity);
     bucket->records[count] = record;
     evb__index_next_tags(bucket)[count] = next;
     evb__index_last_tags(bucket)[count] = last;
-    bucket->count++;
-    return true;
 }
 
 static void take_out(struct evb__index_bucket *bucket, uint32_t i)
@@ -71,19 +76,17 @@ static void trim(struct evb__index_bucket *bucket)
         (void)set_capacity(bucket, bucket->count + bucket->count / 8 + 2);
 }
 
-static bool take_record(struct evb__index_bucket *bucket, const struct evb__indexed *record, uint8_t next)
+/* The record is there. */
+static void take_record(struct evb__index_bucket *bucket, const struct evb__named *record, uint8_t next)
 {
-    const uint8_t *tags, *at, *end;
+    const uint8_t *tags = evb__index_next_tags(bucket), *at = tags, *end = tags + bucket->count;
 
-    if (bucket->count == 0) return false;
-    tags = evb__index_next_tags(bucket);
-    end = tags + bucket->count;
-    for (at = tags; at < end && (at = memchr(at, next, (size_t)(end - at))) != NULL; at++) {
-        if (bucket->records[at - tags] != record) continue;
-        take_out(bucket, (uint32_t)(at - tags));
-        return true;
+    for (;; at++) {
+        at = memchr(at, next, (size_t)(end - at));
+        evb__assert(at != NULL);
+        if (bucket->records[at - tags] == record) break;
     }
-    return false;
+    take_out(bucket, (uint32_t)(at - tags));
 }
 
 /* ---- nodes ---- */
@@ -138,13 +141,11 @@ static void unlink_child(struct evb__index_node *node, const struct evb__index_n
     *link = child->sibling;
 }
 
-/* The deepest node on the record's path; *ret_token is what follows there. */
-static struct evb__index_node *descend(const struct evb__index *index, const struct evb__indexed *record,
+/* The deepest node on the path of a name; *ret_token is what follows there. */
+static struct evb__index_node *descend(const struct evb__index *index, const char *name, size_t size,
                                        struct evb__index_token *ret_token)
 {
     struct evb__index_node *node = index->root, *child;
-    uint32_t size;
-    const char *name = index->name_of(record, &size);
 
     for (;; node = child) {
         *ret_token = evb__index_token_at(index, node, name, size);
@@ -154,76 +155,60 @@ static struct evb__index_node *descend(const struct evb__index *index, const str
     }
 }
 
-static void chain(struct evb__indexed **list, struct evb__indexed *record)
-{
-    record->next = *list;
-    *list = record;
-}
-
-static void unchain(struct evb__indexed **list, const struct evb__indexed *record)
-{
-    while (*list != record) {
-        evb__assert(*list != NULL); /* it is in the index */
-        list = &(*list)->next;
-    }
-    *list = record->next;
-}
-
-static void place(struct evb__index_node *node, struct evb__indexed *record,
+/* There is room. */
+static void place(struct evb__index_node *node, struct evb__named *record,
                   const struct evb__index_token *token, uint8_t last)
 {
     if (!token->text) {
-        chain(&node->here, record);
+        evb__assert(!node->here); /* a name is there once */
+        node->here = record;
         return;
     }
+    append(evb__index_bucket_of(node, token->hash), record, evb__index_tag(token->hash), last);
     node->topics++;
-    if (!append(evb__index_bucket_of(node, token->hash), record, evb__index_tag(token->hash), last))
-        chain(&node->overflow, record);
 }
 
-/* There may be memory again. */
-static void place_overflow(const struct evb__index *index, struct evb__index_node *node)
+/* ---- more buckets, more nodes ---- */
+
+/* Copies a node's topics into other, empty buckets. false: no memory. */
+static bool spread(const struct evb__index *index, const struct evb__index_node *node,
+                   struct evb__index_bucket *buckets, uint32_t count)
 {
-    while (node->overflow) {
-        struct evb__indexed *record = node->overflow;
-        struct evb__index_token token = evb__index_token_of(index, node, record);
+    for (uint32_t i = 0; i < node->bucket_count; i++) {
+        const struct evb__index_bucket *from = &node->buckets[i];
 
-        if (!append(evb__index_bucket_of(node, token.hash), record, evb__index_tag(token.hash),
-                    evb__index_last_tag(index, record)))
-            return;
-        node->overflow = record->next;
+        for (uint32_t r = 0; r < from->count; r++) {
+            struct evb__index_token token = evb__index_token_of(index, node, from->records[r]);
+            struct evb__index_bucket *to = &buckets[token.hash & (count - 1)];
+
+            if (r + 4 < from->count) EVB__PREFETCH(from->records[r + 4]);
+            if (!make_room(to, 1)) return false;
+            append(to, from->records[r], evb__index_next_tags(from)[r], evb__index_last_tags(from)[r]);
+        }
     }
+    return true;
 }
-
-/* ---- making room ---- */
 
 /* Gives a node another number of buckets. Without memory it keeps those it has, and works. */
 static void resize(struct evb__index *index, struct evb__index_node *node, uint32_t count)
 {
-    struct evb__index_bucket *old = node->buckets, *buckets, saved = node->first;
+    struct evb__index_bucket *old = node->buckets, *buckets, first = {0}, saved = node->first;
     uint32_t old_count = node->bucket_count;
 
-    buckets = count > 1 ? evb__zalloc(count * sizeof *buckets, EVB__ALIGN_MIN) : &node->first;
+    buckets = count > 1 ? evb__zalloc(count * sizeof *buckets, EVB__ALIGN_MIN) : &first;
     if (!buckets) return;
+    if (!spread(index, node, buckets, count)) {
+        free_buckets(buckets, count, &first);
+        return;
+    }
     if (old == &node->first) old = &saved;
-    node->first = (struct evb__index_bucket){0};
-    node->buckets = buckets;
+    node->first = first;
+    node->buckets = count > 1 ? buckets : &node->first;
     node->bucket_count = count;
     for (uint32_t i = 0; i < old_count; i++) {
-        struct evb__index_node *child = old[i].children, *sibling;
-
-        for (; child; child = sibling) {
+        for (struct evb__index_node *child = old[i].children, *sibling; child; child = sibling) {
             sibling = child->sibling;
             link_child(node, child);
-        }
-        for (uint32_t r = 0; r < old[i].count; r++) {
-            struct evb__indexed *record = old[i].records[r];
-            struct evb__index_token token = evb__index_token_of(index, node, record);
-
-            if (r + 4 < old[i].count) EVB__PREFETCH(old[i].records[r + 4]);
-            if (!append(evb__index_bucket_of(node, token.hash), record, evb__index_tag(token.hash),
-                        evb__index_last_tags(&old[i])[r]))
-                chain(&node->overflow, record);
         }
     }
     free_buckets(old, old_count, &saved);
@@ -251,35 +236,29 @@ static uint32_t count_alike(const struct evb__index *index, const struct evb__in
     return n;
 }
 
-/* A child of its own for a token, and to it whatever has that token. false: no memory, all stays as it is. */
+/* A child of its own for a token, and to it the topics of the bucket that have that token, `alike` of them.
+ * false: no memory, all stays as it is. */
 static bool burst(struct evb__index *index, struct evb__index_node *node, struct evb__index_bucket *bucket,
-                  const struct evb__index_token *token)
+                  const struct evb__index_token *token, uint32_t alike)
 {
     struct evb__index_node *child = new_node(index, node, token);
-    struct evb__indexed **link = &node->overflow, *record;
-    struct evb__index_token other, below;
 
     if (!child) return false;
+    if (!set_capacity(&child->first, alike)) {
+        free_node(index, child);
+        return false;
+    }
     for (uint32_t i = 0; i < bucket->count;) {
+        struct evb__named *record = bucket->records[i];
+        struct evb__index_token below;
+
         if (!has_token(index, node, bucket, i, token)) {
             i++;
             continue;
         }
-        record = bucket->records[i];
         below = evb__index_token_of(index, child, record);
         place(child, record, &below, evb__index_last_tags(bucket)[i]);
         take_out(bucket, i);
-        node->topics--;
-    }
-    while ((record = *link) != NULL) {
-        other = evb__index_token_of(index, node, record);
-        if (!evb__index_same(&other, token->hash, token->text, token->size)) {
-            link = &record->next;
-            continue;
-        }
-        *link = record->next;
-        below = evb__index_token_of(index, child, record);
-        place(child, record, &below, evb__index_last_tag(index, record));
         node->topics--;
     }
     trim(bucket);
@@ -299,17 +278,17 @@ static void burst_frequent(struct evb__index *index, struct evb__index_node *nod
         tally[evb__index_next_tags(bucket)[i]]++;
     for (uint32_t i = 0; i < bucket->count;) {
         uint8_t tag = evb__index_next_tags(bucket)[i];
-        uint32_t before = bucket->count;
-        struct evb__index_token token;
-
         if (tally[tag] >= EVB__INDEX_BURST) {
-            token = evb__index_token_of(index, node, bucket->records[i]);
-            if (count_alike(index, node, bucket, &token) >= EVB__INDEX_BURST &&
-                !burst(index, node, bucket, &token))
-                return;
-            tally[tag] -= before - bucket->count;
+            struct evb__index_token token = evb__index_token_of(index, node, bucket->records[i]);
+            uint32_t alike = count_alike(index, node, bucket, &token);
+
+            if (alike >= EVB__INDEX_BURST) {
+                if (!burst(index, node, bucket, &token, alike)) return;
+                tally[tag] -= alike;
+                continue; /* another topic is at i now */
+            }
         }
-        if (before == bucket->count) i++; /* else another topic is at i now */
+        i++;
     }
 }
 
@@ -328,21 +307,17 @@ static void relieve(struct evb__index *index, struct evb__index_node *node, stru
 }
 
 /* Takes a node without children out of the tree. What few topics it has go back to the parent, where they
- * would be without it. */
-static void fold(struct evb__index *index, struct evb__index_node *node)
+ * would be without it. false: no memory for them there, nothing changed. */
+static bool fold(struct evb__index *index, struct evb__index_node *node)
 {
     struct evb__index_node *parent = node->parent;
     struct evb__index_token token = {.text = node->token, .size = node->token_size, .hash = node->hash};
-    struct evb__indexed *lists[] = {node->here, node->overflow};
 
+    if (!make_room(evb__index_bucket_of(parent, node->hash), node->topics + (node->here != NULL)))
+        return false;
     unlink_child(parent, node);
     parent->children--;
-    for (uint32_t i = 0; i < 2; i++) {
-        for (struct evb__indexed *record = lists[i], *next; record; record = next) {
-            next = record->next;
-            place(parent, record, &token, evb__index_last_tag(index, record));
-        }
-    }
+    if (node->here) place(parent, node->here, &token, evb__index_last_tag(index, node->here));
     for (uint32_t i = 0; i < node->bucket_count; i++) {
         const struct evb__index_bucket *bucket = &node->buckets[i];
 
@@ -350,15 +325,14 @@ static void fold(struct evb__index *index, struct evb__index_node *node)
             place(parent, bucket->records[r], &token, evb__index_last_tags(bucket)[r]);
     }
     free_node(index, node);
+    return true;
 }
 
 /* ---- the calls ---- */
 
-int32_t evb__index_init(struct evb__index *index, const struct evb__dialect *dialect, uint64_t seed,
-                        const char *(*name_of)(const struct evb__indexed *record, uint32_t *ret_size))
+void evb__index_init(struct evb__index *index, const struct evb__dialect *dialect, uint64_t seed)
 {
-    *index = (struct evb__index){.dialect = dialect, .name_of = name_of, .seed = seed};
-    return EVB_OK;
+    *index = (struct evb__index){.dialect = dialect, .seed = seed};
 }
 
 /* Recursion, here and in visit(): as deep as names have tokens. */
@@ -381,42 +355,47 @@ void evb__index_fini(struct evb__index *index)
     index->root = NULL;
 }
 
-int32_t evb__index_reserve(struct evb__index *index)
+int32_t evb__index_reserve(struct evb__index *index, const char *name, size_t size)
 {
     static const struct evb__index_token none;
+    struct evb__index_token token;
+    struct evb__index_node *node;
 
     if (!index->root) index->root = new_node(index, NULL, &none);
-    return index->root ? EVB_OK : EVB_ENOMEM;
+    if (!index->root) return EVB_ENOMEM;
+    node = descend(index, name, size, &token);
+    if (!token.text) return EVB_OK; /* it will be `here` */
+    return make_room(evb__index_bucket_of(node, token.hash), 1) ? EVB_OK : EVB_ENOMEM;
 }
 
-void evb__index_insert(struct evb__index *index, struct evb__indexed *record)
+void evb__index_insert(struct evb__index *index, struct evb__named *record)
 {
     struct evb__index_token token;
-    struct evb__index_node *node = descend(index, record, &token);
+    struct evb__index_node *node = descend(index, evb__named_name(record), record->size, &token);
 
     place(node, record, &token, evb__index_last_tag(index, record));
-    if (!token.text) return;
-    if (node->overflow) place_overflow(index, node);
-    relieve(index, node, evb__index_bucket_of(node, token.hash));
+    if (token.text) relieve(index, node, evb__index_bucket_of(node, token.hash));
 }
 
-void evb__index_remove(struct evb__index *index, struct evb__indexed *record)
+void evb__index_remove(struct evb__index *index, struct evb__named *record)
 {
     struct evb__index_token token;
-    struct evb__index_node *node = descend(index, record, &token);
-    struct evb__index_bucket *bucket = evb__index_bucket_of(node, token.hash);
+    struct evb__index_node *node = descend(index, evb__named_name(record), record->size, &token);
 
     if (!token.text) {
-        unchain(&node->here, record);
+        evb__assert(node->here == record);
+        node->here = NULL;
     } else {
-        if (!take_record(bucket, record, evb__index_tag(token.hash))) unchain(&node->overflow, record);
+        struct evb__index_bucket *bucket = evb__index_bucket_of(node, token.hash);
+
+        take_record(bucket, record, evb__index_tag(token.hash));
         node->topics--;
         trim(bucket);
     }
     while (node->parent && node->children == 0 && node->topics + (node->here != NULL) <= FOLD_TOPICS) {
         struct evb__index_node *parent = node->parent;
 
-        fold(index, node);
+        if (!fold(index, node)) break;
         node = parent;
     }
     if (node->bucket_count > 1 && node->topics / node->bucket_count < EVB__INDEX_FULL / 16 &&

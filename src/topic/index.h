@@ -17,10 +17,10 @@
  * A literal token of a pattern leads to one bucket, a wildcard to all of a node.
  *
  * Invariant: a topic is in exactly one node, the deepest existing one whose path is a prefix of its tokens:
- * in the bucket of its next token, or in `here` when it has none. A node other than the root without topics
- * and children is freed, one with few topics and no children is folded into its parent. A topic for which an
- * array cannot grow is chained to its node by its own link until a later insert finds memory, so insert and
- * remove never fail. Threads: under the owner's lock.
+ * in the bucket of its next token, or it is the node's `here` when it has none. A node other than the root
+ * without topics and children is freed. Reserve makes all the room that an insert needs; what is for speed
+ * and room only (a child, more buckets, folding a child with few topics and no children back into its parent)
+ * waits when there is no memory, so insert and remove never fail. Threads: under the owner's lock.
  */
 #ifndef EVB__TOPIC_INDEX_H
 #define EVB__TOPIC_INDEX_H
@@ -29,40 +29,35 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "topic/dialect.h"
+#include "topic/names.h"
 
 #define EVB__INDEX_FULL  128 /* topics in a bucket: time to move some */
 #define EVB__INDEX_BURST 16  /* those that share the next token, for a node of their own */
-
-/* Embedded by the topic record. Free for other use while the record is not in the index. */
-struct evb__indexed {
-    struct evb__indexed *next; /* in `here`, or where there was no memory; unused by most */
-};
 
 struct evb__index_node; /* index_node.h */
 
 struct evb__index {
     struct evb__index_node *root;
     const struct evb__dialect *dialect;
-    /* The name of a record and its size: a valid topic, the same as long as the record is in the index. */
-    const char *(*name_of)(const struct evb__indexed *record, uint32_t *ret_size);
     uint64_t seed;
     uint32_t nodes; /* the root included */
+    uint32_t looks; /* names that matches have read so far; tests look at it */
 };
 
-/* EVB_OK; allocates nothing. */
-int32_t evb__index_init(struct evb__index *index, const struct evb__dialect *dialect, uint64_t seed,
-                        const char *(*name_of)(const struct evb__indexed *record, uint32_t *ret_size));
+void evb__index_init(struct evb__index *index, const struct evb__dialect *dialect, uint64_t seed);
 /* Frees the nodes; looks at no record: they may be gone already. */
 void evb__index_fini(struct evb__index *index);
-/* What insert needs at least, the root: EVB_OK or EVB_ENOMEM. Holds until fini. */
-int32_t evb__index_reserve(struct evb__index *index);
-/* After a reserve; never fails. */
-void evb__index_insert(struct evb__index *index, struct evb__indexed *record);
-void evb__index_remove(struct evb__index *index, struct evb__indexed *record);
+/* Room for the insert of this name, a valid topic that is not in the index, if that is the next change:
+ * EVB_OK or EVB_ENOMEM. */
+int32_t evb__index_reserve(struct evb__index *index, const char *name, size_t size);
+/* After a reserve for its name; never fails. The name stays the same as long as the record is in the index.
+ */
+void evb__index_insert(struct evb__index *index, struct evb__named *record);
+void evb__index_remove(struct evb__index *index, struct evb__named *record);
 /* Calls fn for every topic that evb__matches says the pattern matches, each once, in no particular order. fn
  * must not insert or remove. Stops at non-zero and answers it. */
-int32_t evb__index_match(const struct evb__index *index, const struct evb__tokens *pattern,
-                         int32_t (*fn)(struct evb__indexed *record, void *arg), void *arg);
+int32_t evb__index_match(struct evb__index *index, const struct evb__tokens *pattern,
+                         int32_t (*fn)(struct evb__named *record, void *arg), void *arg);
 
 #ifdef EVB_TESTING
 /* Walks everything: the number of topics, or -1 when the invariant does not hold. */

@@ -10,14 +10,11 @@ static int64_t audit(const struct evb__index *index, const struct evb__index_nod
 {
     int64_t total = 0, below;
     uint32_t topics = 0, children = 0;
-    const struct evb__indexed *record;
     struct evb__index_token token;
 
-    for (record = node->here; record; record = record->next, total++)
-        if (evb__index_token_of(index, node, record).text) return -1;
-    for (record = node->overflow; record; record = record->next, topics++) {
-        token = evb__index_token_of(index, node, record);
-        if (!token.text || evb__index_child(node, &token)) return -1;
+    if (node->here) {
+        if (evb__index_token_of(index, node, node->here).text) return -1;
+        total++;
     }
     for (uint32_t i = 0; i < node->bucket_count; i++) {
         const struct evb__index_bucket *bucket = &node->buckets[i];

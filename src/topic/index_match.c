@@ -9,9 +9,9 @@
  * `count` = the pattern has ended. One set for all ways in which several `#` can divide the path between
  * them, so no node is visited twice. */
 struct match {
-    const struct evb__index *index;
+    struct evb__index *index;
     const struct evb__tokens *pattern;
-    int32_t (*fn)(struct evb__indexed *record, void *arg);
+    int32_t (*fn)(struct evb__named *record, void *arg);
     void *arg;
     uint32_t one, many; /* positions of wildcards */
     uint32_t ended;     /* the bit behind the last token */
@@ -48,12 +48,12 @@ static uint32_t step(const struct match *m, uint32_t set, const struct evb__inde
     return closure(m, next);
 }
 
-static int32_t offer(const struct match *m, struct evb__indexed *record)
+static int32_t offer(const struct match *m, struct evb__named *record)
 {
-    uint32_t size;
-    const char *name = m->index->name_of(record, &size);
+    const char *name = evb__named_name(record);
 
-    if (!evb__matches(m->index->dialect, m->pattern->name, m->pattern->size, name, size)) return 0;
+    m->index->looks++;
+    if (!evb__matches(m->index->dialect, m->pattern->name, m->pattern->size, name, record->size)) return 0;
     return m->fn(record, m->arg);
 }
 
@@ -104,15 +104,9 @@ static int32_t visit(const struct match *m, const struct evb__index_node *node, 
 {
     bool all = (set & m->all) && !(m->hide_dollar && !node->parent);
     uint32_t literal = set & ~m->one & ~m->many & ~m->ended;
-    struct evb__indexed *record;
     int32_t rc = 0;
 
-    if (set & m->ended)
-        for (record = node->here; record && rc == 0; record = record->next)
-            rc = m->fn(record, m->arg);
-    for (record = node->overflow; record && rc == 0; record = record->next)
-        rc = offer(m, record);
-
+    if ((set & m->ended) && node->here) rc = m->fn(node->here, m->arg);
     if (set & (m->one | m->many)) {
         for (uint32_t i = 0; i < node->bucket_count && rc == 0; i++) {
             rc = visit_children(m, node, &node->buckets[i], set);
@@ -134,8 +128,8 @@ static int32_t visit(const struct match *m, const struct evb__index_node *node, 
     return rc;
 }
 
-int32_t evb__index_match(const struct evb__index *index, const struct evb__tokens *pattern,
-                         int32_t (*fn)(struct evb__indexed *record, void *arg), void *arg)
+int32_t evb__index_match(struct evb__index *index, const struct evb__tokens *pattern,
+                         int32_t (*fn)(struct evb__named *record, void *arg), void *arg)
 {
     struct match m = {
         .index = index, .pattern = pattern, .fn = fn, .arg = arg, .ended = UINT32_C(1) << pattern->count};

@@ -13,19 +13,18 @@
 
 struct evb__index_bucket {
     struct evb__index_node *children; /* those whose token falls into this bucket */
-    struct evb__indexed **records;    /* `capacity` of them, then as many next tags, then as many last tags */
+    struct evb__named **records;      /* `capacity` of them, then as many next tags, then as many last tags */
     uint32_t count, capacity;
 };
 
 struct evb__index_node {
     struct evb__index_node *parent;
     struct evb__index_node *sibling;   /* the next child in the same bucket of the parent */
-    struct evb__indexed *here;         /* the topic that ends with this node's token */
-    struct evb__indexed *overflow;     /* topics that no array had memory for */
+    struct evb__named *here;           /* the topic that ends with this node's token */
     struct evb__index_bucket *buckets; /* or &first */
     struct evb__index_bucket first;
     uint32_t bucket_count; /* a power of two */
-    uint32_t topics;       /* in buckets and overflow */
+    uint32_t topics;       /* in buckets */
     uint32_t children;
     uint32_t hash;  /* of the token that leads here */
     uint16_t start; /* where the next token begins in the name of everything below */
@@ -72,18 +71,15 @@ static inline struct evb__index_token evb__index_token_at(const struct evb__inde
 
 static inline struct evb__index_token evb__index_token_of(const struct evb__index *index,
                                                           const struct evb__index_node *node,
-                                                          const struct evb__indexed *record)
+                                                          const struct evb__named *record)
 {
-    uint32_t size;
-    const char *name = index->name_of(record, &size);
-
-    return evb__index_token_at(index, node, name, size);
+    return evb__index_token_at(index, node, evb__named_name(record), record->size);
 }
 
-static inline uint8_t evb__index_last_tag(const struct evb__index *index, const struct evb__indexed *record)
+static inline uint8_t evb__index_last_tag(const struct evb__index *index, const struct evb__named *record)
 {
-    uint32_t size, start;
-    const char *name = index->name_of(record, &size);
+    const char *name = evb__named_name(record);
+    uint32_t size = record->size, start;
 
     for (start = size; start > 0 && name[start - 1] != index->dialect->separator; start--)
         continue;

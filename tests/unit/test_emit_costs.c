@@ -362,8 +362,8 @@ static uint32_t limbo_size(void)
         n++;
     for (const struct evb__limbo *b = bus->limbo_blocks; b != NULL; b = b->next)
         n++;
-    for (const evb_topic *t = bus->limbo_topics; t != NULL; n++)
-        t = t->indexed.next != NULL ? EVB__CONTAINER(t->indexed.next, evb_topic, indexed) : NULL;
+    for (const evb_topic *t = bus->limbo_topics; t != NULL; t = t->u.next)
+        n++;
     return n;
 }
 

@@ -14,10 +14,9 @@
 #define SEED       UINT64_C(0x1dec5)
 
 struct record {
-    struct evb__indexed indexed;
+    struct evb__named named;
     bool present;
     uint32_t seen; /* by the match under way */
-    uint32_t size;
     char name[NAME_BYTES];
 };
 
@@ -29,23 +28,12 @@ struct world {
     struct record *record;
 };
 
-static uint32_t names_read; /* how many records were looked at */
-
-static const char *name_of(const struct evb__indexed *indexed, uint32_t *ret_size)
-{
-    const struct record *record = (const struct record *)(const void *)indexed;
-
-    names_read++;
-    *ret_size = record->size;
-    return record->name;
-}
-
 static void start(struct world *w, uint32_t dialect, uint32_t capacity)
 {
     *w = (struct world){.dialect = evb__dialect(dialect), .number = dialect};
     w->record = calloc(capacity, sizeof *w->record);
     assert_non_null(w->record);
-    OK(evb__index_init(&w->index, w->dialect, SEED, name_of));
+    evb__index_init(&w->index, w->dialect, SEED);
 }
 
 static void finish(struct world *w)
@@ -59,32 +47,42 @@ static struct record *add_topic(struct world *w, const char *name)
 {
     struct record *record = &w->record[w->count++];
 
-    record->size = (uint32_t)strlen(name);
-    CHECK(record->size < NAME_BYTES);
-    memcpy(record->name, name, record->size + 1);
-    OK(evb__topic_check(w->dialect, name, record->size));
+    record->named.size = (uint16_t)strlen(name);
+    record->named.name_offset = offsetof(struct record, name);
+    CHECK(record->named.size < NAME_BYTES);
+    memcpy(record->name, name, record->named.size + 1u);
+    OK(evb__topic_check(w->dialect, name, record->named.size));
     return record;
 }
 
-static void insert(struct world *w, struct record *record)
+static int32_t reserve(struct world *w, const struct record *record)
 {
-    OK(evb__index_reserve(&w->index));
-    evb__index_insert(&w->index, &record->indexed);
+    return evb__index_reserve(&w->index, record->name, record->named.size);
+}
+
+static void insert_reserved(struct world *w, struct record *record)
+{
+    evb__index_insert(&w->index, &record->named);
     record->present = true;
     w->present++;
 }
 
+static void insert(struct world *w, struct record *record)
+{
+    OK(reserve(w, record));
+    insert_reserved(w, record);
+}
+
 static void remove_topic(struct world *w, struct record *record)
 {
-    evb__index_remove(&w->index, &record->indexed);
-    memset(&record->indexed, 0xdd, sizeof record->indexed); /* the index does not look at it any more */
+    evb__index_remove(&w->index, &record->named);
     record->present = false;
     w->present--;
 }
 
-static int32_t see(struct evb__indexed *indexed, void *arg)
+static int32_t see(struct evb__named *named, void *arg)
 {
-    struct record *record = (struct record *)(void *)indexed;
+    struct record *record = (struct record *)(void *)named;
 
     record->seen++;
     ++*(uint32_t *)arg;
@@ -104,7 +102,7 @@ static uint32_t check_pattern(struct world *w, const char *pattern)
     EQ(evb__index_match(&w->index, &tokens, see, &reported), 0);
     for (uint32_t i = 0; i < w->count; i++) {
         const struct record *r = &w->record[i];
-        uint32_t want = r->present && evb__matches(w->dialect, pattern, size, r->name, r->size);
+        uint32_t want = r->present && evb__matches(w->dialect, pattern, size, r->name, r->named.size);
 
         if (r->seen != want)
             evb_test_fail(__FILE__, __LINE__,
@@ -127,7 +125,7 @@ TEST(an_empty_index_matches_nothing_and_has_no_memory)
     start(&w, EVB_TOPICS_DOT, 1);
     EQ(check_pattern(&w, ">"), 0);
     EQ(evb_test_alloc_live(), 0);
-    OK(evb__index_reserve(&w.index));
+    OK(evb__index_reserve(&w.index, "a", 1));
     EQ(check_pattern(&w, ">"), 0);
     finish(&w);
 }
@@ -276,11 +274,11 @@ struct stop {
     uint32_t calls, at;
 };
 
-static int32_t stop(struct evb__indexed *indexed, void *arg)
+static int32_t stop(struct evb__named *named, void *arg)
 {
     struct stop *s = arg;
 
-    (void)indexed;
+    (void)named;
     return ++s->calls == s->at ? -7 : 0;
 }
 
@@ -311,10 +309,10 @@ TEST(a_match_reads_hardly_a_name_that_it_does_not_report)
     CHECK(evb__index_longest(&w.index) <= EVB__INDEX_FULL);
     for (uint32_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         OK(evb__pattern_split(w.dialect, cases[i].pattern, strlen(cases[i].pattern), &tokens));
-        reported = names_read = 0;
+        reported = w.index.looks = 0;
         EQ(evb__index_match(&w.index, &tokens, see, &reported), 0);
         EQ(reported, cases[i].reported);
-        CHECK(names_read <= cases[i].at_most);
+        CHECK(w.index.looks <= cases[i].at_most);
     }
     finish(&w);
 }
@@ -513,27 +511,32 @@ TEST(random_operations_agree_with_a_list_in_amqp)
 
 /* ---- no memory ---- */
 
-/* Whatever fails, insert and remove work; only the reserve of the root may say so. */
+/* Whatever fails, insert and remove work; only reserve may say so, and then nothing has changed. */
 static void scenario(void *arg)
 {
     static const char *const patterns[] = {">", "*", "a.>", "a.*", "b.*.>", "a.7", "b.3.*", "*.3.x"};
     struct world *w = arg;
 
-    OK(evb__index_init(&w->index, w->dialect, SEED, name_of));
+    evb__index_init(&w->index, w->dialect, SEED);
     w->present = 0;
-    if (!OK_OR_NOMEM(evb__index_reserve(&w->index)) && !OK_OR_NOMEM(evb__index_reserve(&w->index))) return;
-    for (uint32_t i = 0; i < w->count; i++)
-        insert(w, &w->record[i]);
+    for (uint32_t i = 0; i < w->count; i++) {
+        if (OK_OR_NOMEM(reserve(w, &w->record[i]))) {
+            insert_reserved(w, &w->record[i]);
+        } else {
+            EQ(evb__index_audit(&w->index), w->present);
+        }
+    }
     check_world(w);
     for (uint32_t i = 0; i < sizeof patterns / sizeof patterns[0]; i++)
         (void)check_pattern(w, patterns[i]);
     for (uint32_t i = 0; i < w->count - 3; i++)
-        remove_topic(w, &w->record[i]);
+        if (w->record[i].present) remove_topic(w, &w->record[i]);
     check_world(w);
     for (uint32_t i = 0; i < sizeof patterns / sizeof patterns[0]; i++)
         (void)check_pattern(w, patterns[i]);
     for (uint32_t i = w->count - 3; i < w->count; i++)
-        remove_topic(w, &w->record[i]);
+        if (w->record[i].present) remove_topic(w, &w->record[i]);
+    CHECK(w->index.nodes <= 1);
     evb__index_fini(&w->index);
 }
 
@@ -557,69 +560,140 @@ TEST(failing_allocations_lose_no_topic)
     free(w.record);
 }
 
-TEST(topics_without_memory_move_into_place_when_there_is_some_again)
+TEST(a_reserve_without_memory_changes_nothing)
 {
     struct world w;
+    struct record *last;
     char name[NAME_BYTES];
-    int64_t blocks;
+    uint32_t taken = 0;
 
-    start(&w, EVB_TOPICS_DOT, 1001);
-    OK(evb__index_reserve(&w.index));
-    blocks = evb_test_alloc_live();
+    start(&w, EVB_TOPICS_DOT, 1000);
     evb_test_alloc_fail_from(1);
-    for (uint32_t i = 0; i < 1000; i++) {
-        snprintf(name, sizeof name, "%s.%u", i % 2 ? "a" : "b", i);
-        insert(&w, add_topic(&w, name));
-    }
-    EQ(evb_test_alloc_live(), blocks);
-    check_world(&w);
-    EQ(check_pattern(&w, "a.*"), 500);
+    FAILS(evb__index_reserve(&w.index, "a", 1), EVB_ENOMEM);
+    EQ(w.index.nodes, 0);
     evb_test_alloc_fail_off();
-    insert(&w, add_topic(&w, "c"));
-    CHECK(evb_test_alloc_live_bytes() > 1000 * (int64_t)sizeof(void *));
+    insert(&w, add_topic(&w, "a"));
+    evb_test_alloc_fail_from(1);
+    do {
+        CHECK(taken < EVB__INDEX_FULL);
+        snprintf(name, sizeof name, "b.%u", taken++);
+        last = add_topic(&w, name);
+        if (reserve(&w, last) != EVB_OK) break;
+        insert_reserved(&w, last);
+    } while (true);
+    FAILS(reserve(&w, last), EVB_ENOMEM);
     check_world(&w);
-    EQ(check_pattern(&w, "a.*"), 500);
-    EQ(check_pattern(&w, ">"), 1001);
-    for (uint32_t i = 0; i < 200; i++) { /* the next inserts see that buckets are too full */
-        remove_topic(&w, &w.record[i]);
-        insert(&w, &w.record[i]);
-    }
-    EQ(w.index.nodes, 3); /* root, a, b */
+    EQ(check_pattern(&w, "b.*"), taken - 1);
+    remove_topic(&w, &w.record[0]);
+    insert(&w, last); /* its place needs no memory */
+    evb_test_alloc_fail_off();
+    insert(&w, &w.record[0]);
     check_world(&w);
+    EQ(check_pattern(&w, ">"), taken + 1);
     finish(&w);
 }
 
-/* One insert finds room in a bucket without memory, none for the topics that wait for some, and then the
- * memory for a child, to which those topics belong. */
-TEST(waiting_topics_go_to_a_new_child_with_the_others)
+/* Inserts with all memory that reserve wants and none beyond. */
+static void insert_poorly(struct world *w, struct record *record)
+{
+    OK(reserve(w, record));
+    evb_test_alloc_fail_from(1);
+    insert_reserved(w, record);
+    evb_test_alloc_fail_off();
+}
+
+TEST(a_node_that_finds_no_memory_is_made_later)
 {
     struct world w;
     char name[NAME_BYTES];
 
-    start(&w, EVB_TOPICS_DOT, 302);
-    for (uint32_t i = 0; i < 300; i++) {
-        snprintf(name, sizeof name, "a.%u", i);
-        (void)add_topic(&w, name);
+    start(&w, EVB_TOPICS_DOT, 500);
+    for (uint32_t i = 0; i < 490; i++) {
+        snprintf(name, sizeof name, "%s.%u", i % 2 ? "a" : "b", i);
+        insert_poorly(&w, add_topic(&w, name));
     }
-    (void)add_topic(&w, "other.1");
-    for (uint32_t i = 0; i < EVB__INDEX_FULL - 1; i++)
-        insert(&w, &w.record[i]);
-    evb_test_alloc_fail_from(1);
-    for (uint32_t i = EVB__INDEX_FULL - 1; i < 150; i++)
-        insert(&w, &w.record[i]);
-    insert(&w, &w.record[300]);
-    remove_topic(&w, &w.record[0]);
-    evb_test_alloc_fail_off();
-    evb_test_alloc_fail_once_at(1);
-    insert(&w, &w.record[0]);
-    EQ(evb_test_alloc_faults(), 1);
-    evb_test_alloc_fail_off();
+    EQ(w.index.nodes, 1);
+    EQ(evb__index_longest(&w.index), 490);
     check_world(&w);
+    EQ(check_pattern(&w, "a.*"), 245);
+    OK(reserve(&w, add_topic(&w, "c")));
+    evb_test_alloc_fail_from(2); /* the child is there, its array is not */
+    insert_reserved(&w, &w.record[490]);
+    CHECK(evb_test_alloc_faults() > 0);
+    evb_test_alloc_fail_off();
+    EQ(w.index.nodes, 1);
+    check_world(&w);
+    insert(&w, add_topic(&w, "d"));
+    EQ(w.index.nodes, 3); /* root, a, b */
+    check_world(&w);
+    EQ(check_pattern(&w, "a.*"), 245);
+    EQ(check_pattern(&w, ">"), 492);
+    finish(&w);
+}
+
+TEST(buckets_that_find_no_memory_are_made_later)
+{
+    struct world w;
+    char name[NAME_BYTES];
+
+    start(&w, EVB_TOPICS_DOT, 500);
+    for (uint32_t i = 0; i < 400; i++) { /* no token is frequent */
+        snprintf(name, sizeof name, "%u", i);
+        insert_poorly(&w, add_topic(&w, name));
+    }
+    EQ(evb__index_longest(&w.index), 400);
+    for (uint32_t k = 1; k <= 4; k++) { /* the buckets themselves, the array of one of them */
+        snprintf(name, sizeof name, "x%u", k);
+        OK(reserve(&w, add_topic(&w, name)));
+        evb_test_alloc_fail_once_at(k);
+        insert_reserved(&w, &w.record[399 + k]);
+        EQ(evb_test_alloc_faults(), 1);
+        evb_test_alloc_fail_off();
+        EQ(evb__index_longest(&w.index), 400 + k);
+        check_world(&w);
+        EQ(check_pattern(&w, "*"), 400 + k);
+    }
+    insert(&w, add_topic(&w, "y"));
+    CHECK(evb__index_longest(&w.index) < 300);
+    check_world(&w);
+    EQ(check_pattern(&w, "*"), 405);
+    finish(&w);
+}
+
+TEST(a_node_is_folded_later_when_its_parent_has_no_room)
+{
+    struct world w;
+    char name[NAME_BYTES];
+    uint32_t spare = 0;
+
+    start(&w, EVB_TOPICS_DOT, 1000);
+    for (uint32_t i = 0; i < 140; i++) {
+        snprintf(name, sizeof name, "a.%u", i);
+        insert(&w, add_topic(&w, name));
+    }
     EQ(w.index.nodes, 2);
-    EQ(check_pattern(&w, "a.*"), 150);
-    EQ(check_pattern(&w, "*.1"), 2);
-    for (uint32_t i = 0; i < w.count; i++)
-        if (w.record[i].present) remove_topic(&w, &w.record[i]);
+    evb_test_alloc_fail_from(1);
+    for (;; spare++) { /* until the root's bucket is full */
+        snprintf(name, sizeof name, "r%u", spare);
+        if (reserve(&w, add_topic(&w, name)) != EVB_OK) break;
+        insert_reserved(&w, &w.record[140 + spare]);
+    }
+    for (uint32_t i = 0; i < 139; i++)
+        remove_topic(&w, &w.record[i]);
+    EQ(w.index.nodes, 2);
+    check_world(&w);
+    EQ(check_pattern(&w, "a.*"), 1);
+    remove_topic(&w, &w.record[139]); /* a node that is empty goes without memory */
+    EQ(w.index.nodes, 1);
+    check_world(&w);
+    evb_test_alloc_fail_off();
+    for (uint32_t i = 0; i < 140; i++)
+        insert(&w, &w.record[i]);
+    for (uint32_t i = 0; i < 139; i++)
+        remove_topic(&w, &w.record[i]);
+    EQ(w.index.nodes, 1);
+    check_world(&w);
+    EQ(check_pattern(&w, "a.*"), 1);
     finish(&w);
 }
 
@@ -642,8 +716,10 @@ int main(int argc, char **argv)
         cmocka_unit_test(random_operations_agree_with_a_list_in_mqtt),
         cmocka_unit_test(random_operations_agree_with_a_list_in_amqp),
         cmocka_unit_test(failing_allocations_lose_no_topic),
-        cmocka_unit_test(topics_without_memory_move_into_place_when_there_is_some_again),
-        cmocka_unit_test(waiting_topics_go_to_a_new_child_with_the_others),
+        cmocka_unit_test(a_reserve_without_memory_changes_nothing),
+        cmocka_unit_test(a_node_that_finds_no_memory_is_made_later),
+        cmocka_unit_test(buckets_that_find_no_memory_are_made_later),
+        cmocka_unit_test(a_node_is_folded_later_when_its_parent_has_no_room),
     };
 
     return EVB_TEST_MAIN("index", tests, argc, argv);
