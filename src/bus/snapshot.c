@@ -261,7 +261,7 @@ static void compact(evb_bus *bus, evb_topic *topic, struct evb__snapshot_block *
     } else if (live == 1 && topic->u.list.listeners == 1 && last_of(bus, block) == evb__listener(bus, first)) {
         publish(topic, &evb__listener(bus, first)->one); /* alone again: needs no block and no memory */
         evb__limbo_block_locked(bus, &block->limbo);
-    } else if (block->dead > 2 && block->dead > block->capacity / 4) {
+    } else if (block->dead > live / 4) { /* a dead entry costs an emit several live ones: it goes through the cold path */
         struct evb__snapshot_block *copy = copy_with(bus, topic, NULL, 0);
 
         if (copy != NULL) replace(bus, topic, &copy->head); /* no memory: the dead stay a little longer */
