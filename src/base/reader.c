@@ -229,8 +229,10 @@ static bool in_the_way(const struct seen *seen, const struct evb__readers_query 
     const struct evb__slot *slot = seen->slot;
     uint64_t ticket = slot->seen_ticket[seen->entry];
 
-    return ticket != 0 && ticket <= query->ticket && slot->seen_gen[seen->entry] == seen->gen &&
-           query->covers(seen->hazard, slot, seen->entry, query->arg);
+    if (ticket == 0 || ticket > query->ticket || slot->seen_gen[seen->entry] != seen->gen) return false;
+    if (!query->covers(seen->hazard, slot, seen->entry, query->arg)) return false;
+    /* covers may have read what the next emit holds: then this one is gone. Within one emit what it holds only shrinks. Pairs with leave. */
+    return evb__ld_acq(&slot->entry[seen->entry].gen) == seen->gen;
 }
 
 static bool blocks(const struct seen *seen, void *arg)
@@ -311,7 +313,7 @@ void evb__reader_thread_exit(struct evb__self *self)
      * reached are clear already. */
     for (uint32_t d = EVB__READER_DEPTHS + 1; d-- > 0;) {
         if (evb__ld_rlx(&slot->entry[d].hazard) != 0) {
-            evb__st_sc(&slot->entry[d].hazard, (uintptr_t)0);                 /* as in leave */
+            (void)evb__xchg_acqrel(&slot->entry[d].hazard, (uintptr_t)0);                 /* as in leave */
             evb__st_rel(&slot->entry[d].gen, evb__ld_rlx(&slot->entry[d].gen) + 1); /* as in leave */
         }
     }

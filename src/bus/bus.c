@@ -86,6 +86,7 @@ static struct evb__extra *serve_locked(evb_bus *bus, bool *ret_wake)
     if (evb__xchg_acqrel(&bus->work, 0) != 0) { /* pairs with evb__bus_request */
         evb__fired_remove_locked(bus);
         if (bus->waiters != 0) *ret_wake = true;
+        if (bus->pending) bus->look_again = true; /* an emit that was in the way may have left */
     }
     evb__reclaim_locked(bus);
     due = bus->due;
@@ -242,7 +243,7 @@ static void wait_finishing(evb_bus *bus)
 {
     evb__bus_lock(bus);
     bus->waiters++;
-    bus->urgent = 1; /* one more pass over everything, now that no emit is in the way */
+    bus->look_again = true; /* one more pass over everything, now that no emit is in the way */
     for (;;) {
         uint32_t epoch = evb__ld_acq(&bus->epoch); /* pairs with evb__bus_unlock, as in evb__departure_wait */
 

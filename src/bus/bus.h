@@ -189,9 +189,12 @@ struct evb_bus {
     uint32_t topics;        /* records */
     uint32_t high, free_listener;
     uint32_t waiters;       /* threads in off_wait and destroy */
-    uint32_t limbo_new;     /* things put into limbo since the last observation */
+    uint32_t limbo_new;     /* things put into limbo since the last observation; unswept: since the last pass over all */
+    uint32_t limbo_unswept;
     uint32_t limbo_listeners;
-    uint32_t urgent;        /* limbo holds something that somebody waits for */
+    uint32_t urgent;        /* a context has come into limbo: it wants to be freed now */
+    bool pending;           /* contexts in limbo were blocked at the last pass over all; look_again: look at all of them */
+    bool look_again;
     struct evb__limbo *limbo_blocks;
     evb_topic *limbo_topics;
     struct evb__extra *due; /* contexts to free at the next unlock */
@@ -244,6 +247,7 @@ void evb__listener_free_locked(evb_bus *bus, uint32_t number);
 int64_t evb__listener_id(const evb_bus *bus, uint32_t number);
 /* The record behind an id, live or in limbo; NULL: nothing, and *ret_number untouched. */
 struct evb__listener *evb__listener_by_id_locked(const evb_bus *bus, int64_t id, uint32_t *ret_number);
+bool evb__listener_was_issued_locked(const evb_bus *bus, int64_t id); /* of a record that is not there any more */
 int32_t evb__listener_priority(const struct evb__listener *listener);
 bool evb__listener_before(const struct evb__listener *a, const struct evb__listener *b);
 bool evb__listener_counts(const struct evb__listener *listener); /* not a monitor */

@@ -86,6 +86,14 @@ struct evb__listener *evb__listener_by_id_locked(const evb_bus *bus, int64_t id,
     return listener;
 }
 
+bool evb__listener_was_issued_locked(const evb_bus *bus, int64_t id)
+{
+    uint32_t number = (uint32_t)((uint64_t)id & EVB__LISTENER_MAX);
+
+    /* Generations wrap after 2^31 uses of one record; then this errs, and an off_wait of an id that old waits for nothing. */
+    return number != 0 && number <= bus->high && (uint64_t)id >> EVB__LISTENER_BITS < evb__listener(bus, number)->generation;
+}
+
 int32_t evb__listener_priority(const struct evb__listener *listener)
 {
     return listener->extra != NULL ? listener->extra->priority : 0;

@@ -79,15 +79,16 @@ static void hold_only(struct evb__slot *slot, struct evb__slot_entry *entry, con
     evb__st_rel(&entry->holds, g->count); /* release: the walk is over, too; pairs with evb__reader_holds */
 }
 
-/* Looking around again is a new emit to the observers: what was freed since the last batch could not be seen any more. */
+/* Holding everything again is a new emit to the observers: within one, what is held only shrinks, so whoever found us not in his way need not
+ * look again; and what was freed since the last batch could not be seen any more. */
 static void announce_again(evb_bus *bus, struct evb__slot *slot, struct evb__slot_entry *entry)
 {
     struct evb__self *self = evb__self();
     void *mark;
 
     self->callbacks++; /* this emit is not over: nothing that was deferred may be finished in between */
-    evb__st_rlx(&entry->holds, EVB__HOLDS_ALL); /* published by leave */
     mark = evb__reader_leave(slot, entry);
+    evb__st_rel(&entry->holds, EVB__HOLDS_ALL); /* after the generation has stepped; pairs with the last look of in_the_way (reader.c) */
     if (mark != NULL) evb__serve_mark(mark);
     (void)evb__reader_enter(slot, evb__bus_hazard(bus));
     if (self->deferred != NULL) evb__mark_deferred(self);
@@ -124,12 +125,11 @@ int32_t evb__emit_unlisted(evb_bus *bus, struct evb__slot *slot, struct evb__slo
         if (g.count == 0) break;
         hold_only(slot, entry, &g);
         called += call_batch(bus, &g, &event);
-        if (!g.more) break;
         announce_again(bus, slot, entry);
+        if (!g.more) break;
         if (evb__ld_acq(&bus->closed) != 0) break; /* destroyed by a callback; pairs with evb_bus_destroy */
         g.last = g.batch[g.count - 1];
         g.again = true;
     }
-    evb__st_rlx(&entry->holds, EVB__HOLDS_ALL); /* published by leave */
     return (int32_t)called;
 }

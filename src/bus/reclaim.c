@@ -28,6 +28,7 @@ void evb__limbo_listener_locked(evb_bus *bus, struct evb__listener *listener, ui
     listener->in_limbo = 1;
     bus->limbo_listeners = number;
     bus->limbo_new++;
+    bus->limbo_unswept++;
     if (listener->extra != NULL && listener->extra->free_user != NULL) bus->urgent = 1;
 }
 
@@ -37,7 +38,8 @@ void evb__limbo_block_locked(evb_bus *bus, struct evb__limbo *block)
     block->next = bus->limbo_blocks;
     bus->limbo_blocks = block;
     /* Tables are large and rare: each is worth a pass of its own. */
-    bus->limbo_new += block->hazard == 0 ? EVB__LIMBO_BATCH : 1;
+    bus->limbo_new++;
+    bus->limbo_unswept += block->hazard == 0 ? EVB__LIMBO_BATCH : 1;
 }
 
 /* A topic's ticket has 48 bits: nine years of an observation each microsecond, and after them topics only stay in limbo
@@ -65,6 +67,7 @@ void evb__limbo_topic_locked(evb_bus *bus, evb_topic *topic)
     topic->u.next = bus->limbo_topics;
     bus->limbo_topics = topic;
     bus->limbo_new++;
+    bus->limbo_unswept++;
 }
 
 /* ---- who is in the way of what ---- */
@@ -142,16 +145,19 @@ static bool listener_blocked(const struct listener_arg *arg)
 
 /* ---- the pass ---- */
 
+/* What came into limbo since the last observation stands first in each list: those without a ticket. */
 static void observe(evb_bus *bus)
 {
     uint64_t ticket = evb__readers_observe();
 
-    for (uint32_t number = bus->limbo_listeners; number != 0; number = evb__listener(bus, number)->prev)
-        if (*ticket_of(evb__listener(bus, number)) == 0) *ticket_of(evb__listener(bus, number)) = ticket;
-    for (struct evb__limbo *block = bus->limbo_blocks; block != NULL; block = block->next)
-        if (block->ticket == 0) block->ticket = ticket;
-    for (evb_topic *topic = bus->limbo_topics; topic != NULL; topic = topic->u.next)
-        if (topic_ticket(topic) == 0) set_topic_ticket(topic, ticket);
+    for (uint32_t number = bus->limbo_listeners; number != 0; number = evb__listener(bus, number)->prev) {
+        if (*ticket_of(evb__listener(bus, number)) != 0) break;
+        *ticket_of(evb__listener(bus, number)) = ticket;
+    }
+    for (struct evb__limbo *block = bus->limbo_blocks; block != NULL && block->ticket == 0; block = block->next)
+        block->ticket = ticket;
+    for (evb_topic *topic = bus->limbo_topics; topic != NULL && topic_ticket(topic) == 0; topic = topic->u.next)
+        set_topic_ticket(topic, ticket);
     bus->limbo_new = 0;
 }
 
@@ -195,15 +201,15 @@ static void marks_end(struct marks *marks)
 }
 
 /* Marks the emits in the way of contexts until either none is left or all that are left carry a mark they will find. Ends: an emit that
- * begins now is never in the way, so each turn marks emits out of a set that only shrinks. */
-static void mark_contexts(evb_bus *bus)
+ * begins now is never in the way, so each turn marks emits out of a set that only shrinks. Answers true when one could not be marked. */
+static bool mark_contexts(evb_bus *bus, uint32_t end)
 {
     struct marks marks = marks_begin(bus);
-    bool marked, refused = false; /* refused: a later pass frees it, and with urgent limbo every unlock is one */
+    bool marked, refused = false;
 
     do {
         marked = false;
-        for (uint32_t number = bus->limbo_listeners; number != 0; number = evb__listener(bus, number)->prev) {
+        for (uint32_t number = bus->limbo_listeners; number != end; number = evb__listener(bus, number)->prev) {
             struct listener_arg arg = {bus, evb__listener(bus, number), number, true};
             struct evb__readers_query query = {listener_covers, &arg, *ticket_of(arg.listener)};
 
@@ -213,15 +219,16 @@ static void mark_contexts(evb_bus *bus)
         if (marked) marks_settle(&marks);
     } while (marked);
     marks_end(&marks);
+    return refused;
 }
 
-/* Frees what no emit can see; extras go to bus->due. Answers true when a context stays blocked. */
-static bool sweep_listeners(evb_bus *bus)
+/* Frees what no emit can see, from the newest to the one before end; extras go to bus->due. Answers true when a context stays blocked. */
+static bool sweep_listeners(evb_bus *bus, uint32_t end)
 {
-    uint32_t number = bus->limbo_listeners, next, kept = 0;
+    uint32_t number = bus->limbo_listeners, next, kept = end;
     bool blocked = false;
 
-    for (; number != 0; number = next) {
+    for (; number != end; number = next) {
         struct listener_arg arg = {bus, evb__listener(bus, number), number, false};
         struct evb__extra *extra = arg.listener->extra;
         uint64_t ticket = *ticket_of(arg.listener);
@@ -287,21 +294,42 @@ static void sweep_topics(evb_bus *bus)
     }
 }
 
+/* The first listener that was in limbo at the last pass already. What came since stands before it. */
+static uint32_t first_seen(const evb_bus *bus)
+{
+    uint32_t number = bus->limbo_listeners;
+
+    while (number != 0 && *ticket_of(evb__listener(bus, number)) == 0)
+        number = evb__listener(bus, number)->prev;
+    return number;
+}
+
+/* Old contexts are blocked by marked emits, which ask for a pass when they leave; until then only what is new is looked at, so that many
+ * removals behind one long callback cost no more than few. */
 void evb__reclaim_locked(evb_bus *bus)
 {
-    if (bus->urgent == 0 && bus->limbo_new < EVB__LIMBO_BATCH) return;
+    bool all = bus->look_again || bus->limbo_unswept >= EVB__LIMBO_BATCH, blocked;
+    uint32_t end;
+
+    if (!all && bus->urgent == 0) return;
     evb__readers_lock();
+    end = all ? 0 : first_seen(bus);
     if (bus->limbo_new != 0) observe(bus);
-    if (bus->urgent != 0) mark_contexts(bus);
-    bus->urgent = sweep_listeners(bus);
-    sweep_blocks(bus);
-    sweep_topics(bus);
+    bus->look_again = mark_contexts(bus, end); /* one could not be marked and will not ask: every unlock looks */
+    blocked = sweep_listeners(bus, end);
+    bus->pending = blocked || (!all && bus->pending);
+    if (all) {
+        sweep_blocks(bus);
+        sweep_topics(bus);
+        bus->limbo_unswept = 0;
+    }
     evb__readers_unlock();
+    bus->urgent = 0;
 }
 
 void evb__reclaim_batch_locked(evb_bus *bus)
 {
-    if (bus->limbo_new >= EVB__LIMBO_BATCH) evb__reclaim_locked(bus);
+    if (bus->limbo_unswept >= EVB__LIMBO_BATCH) evb__reclaim_locked(bus);
 }
 
 void evb__reclaim_everything(evb_bus *bus)

@@ -172,7 +172,7 @@ int32_t evb_off(evb_bus *bus, int64_t id)
 struct departing {
     const evb_bus *bus;
     const evb_topic *topic; /* literal: only compared */
-    bool any_topic;         /* a plain wildcard removed earlier: its pattern is gone, so every topic of the bus counts */
+    bool any_topic;         /* removed earlier, and its pattern is gone: every topic of the bus counts */
     uint32_t number; /* wildcard: as emits by name hold it; literal: 0 */
     uint32_t text_size;
     char text[EVB__NAME_MAX + 1];
@@ -221,6 +221,7 @@ int32_t evb_off_wait(evb_bus *bus, int64_t id)
     evb__init(&finished, 0);
     evb__bus_lock(bus);
     listener = evb__listener_by_id_locked(bus, id, &number);
+    d.any_topic = listener == NULL && evb__listener_was_issued_locked(bus, id);
     if (listener != NULL) describe_locked(&d, listener, number);
     if (listener != NULL && !evb__in_callback(evb__self()) && listener->extra != NULL && listener->extra->free_user != NULL &&
         listener->extra->finished == NULL)
@@ -228,7 +229,8 @@ int32_t evb_off_wait(evb_bus *bus, int64_t id)
     status = remove_id_locked(bus, id, &listener, &number);
     (void)evb__add_rlx(&bus->refs, 1); /* until the wait is over: a free_user may destroy the bus; the caller's is still there */
     evb__bus_unlock(bus);
-    if (listener != NULL) { /* else freed already: no emit can be in it */
+    /* A record that is gone says that no emit will come back to it, not that a plain wildcard is not running: its entries need no record. */
+    if (listener != NULL || d.any_topic) {
         if (!evb__in_callback(evb__self()))
             evb__departure_wait(&departure);
         else if (status == EVB_OK)
