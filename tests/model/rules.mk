@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: MIT
+# check-model: the interleaving explorer (explore.h) on itself and on the shipped source.
+#
+#   selftest_*.c   the explorer checked: litmus tests, rings, locks, exact counts
+#   shapes_*.c     programs over a unit: files of the shipped source, compiled unchanged through the seams
+#   bugs/*.patch   seeded bugs of those files; seeded_*.sh apply each to a copy and want it found
+#
+# A new unit: its sources in MODEL_UNIT_<name>, its shapes in shapes_<name>.c.
+
+# The whole bus, and what its shapes share.
+MODEL_BUS := tests/model/bus_shape.c src/base/opts.c src/base/reader.c $(sort $(wildcard src/bus/*.c src/topic/*.c))
+
+MODEL_UNIT_reader   := src/base/reader.c
+MODEL_UNIT_bus_call := $(MODEL_BUS)
+MODEL_UNIT_bus_free := $(MODEL_BUS)
+MODEL_UNIT_bus_wait := $(MODEL_BUS)
+MODEL_UNITS         := reader bus_call bus_free bus_wait
+
+# Test code in gnu11 (statement expressions), without -Wpedantic. The slots are few and shallow, so that a pass over them stays short.
+MODEL_CPPFLAGS := -DEVB__EXPLORE -DEVB_DEBUG -DEVB__READER_DEPTHS=2 -DEVB__READER_STATIC=4 -D_GNU_SOURCE -Iinclude
+MODEL_CFLAGS    = -std=gnu11 -pthread -Wall -Wextra -Wno-ignored-qualifiers $(WERROR) -O2 -g
+MODEL_COMPILE   = $(CC) $(MODEL_CPPFLAGS) $(MODEL_CFLAGS)
+
+MODEL_DIR   := $(BUILD)/model
+MODEL_LIB   := $(MODEL_DIR)/libexplore.a
+MODEL_BINS  := $(patsubst tests/model/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/model/selftest_*.c tests/model/shapes_*.c)))
+MODEL_ENGINE_OBJS := $(patsubst tests/model/%.c,$(MODEL_DIR)/tests/model/%.o,$(sort $(wildcard tests/model/explore*.c)))
+MODEL_SRCS  := $(sort $(foreach u,$(MODEL_UNITS),$(MODEL_UNIT_$u)))
+
+$(MODEL_DIR)/%.o: %.c $(BUILD)/flags tests/model/rules.mk
+	$(call say,CC model,$<)
+	@mkdir -p $(@D)
+	$(Q)$(MODEL_COMPILE) -Isrc -Itests/model $(if $(findstring /explore,$@),-O3) -MMD -MP -c $< -o $@
+
+$(MODEL_LIB): $(MODEL_ENGINE_OBJS)
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $^
+
+$(BUILD)/tests/selftest_%: $(MODEL_DIR)/tests/model/selftest_%.o $(MODEL_LIB)
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(MODEL_CFLAGS) $^ -o $@
+
+define model-unit
+$(BUILD)/tests/shapes_$(1): $(MODEL_DIR)/tests/model/shapes_$(1).o $(patsubst %.c,$(MODEL_DIR)/%.o,$(MODEL_UNIT_$(1))) $(MODEL_LIB)
+	$$(call say,LD,$$@)
+	@mkdir -p $$(@D)
+	$$(Q)$$(CC) $$(MODEL_CFLAGS) $$^ -o $$@
+endef
+$(foreach u,$(MODEL_UNITS),$(eval $(call model-unit,$u)))
+
+# What seeded_*.sh need to compile a changed copy: the command, and for each unit its sources.
+MODEL_ENV = EVB_MODEL_COMPILE='$(MODEL_COMPILE)' EVB_MODEL_DIR='$(MODEL_DIR)' \
+	$(foreach u,$(MODEL_UNITS),EVB_MODEL_UNIT_$u='$(MODEL_UNIT_$u)')
+
+MODEL_RUN := $(call chosen,$(MODEL_BINS) $(sort $(wildcard tests/model/seeded_*.sh)))
+
+.PHONY: check-model
+check-model: $(MODEL_BINS) ## the interleaving explorer: every schedule within bounds, and seeded bugs that it must find
+	$(Q)$(MODEL_ENV) $(RUN_TESTS) $(MODEL_RUN)
+
+-include $(MODEL_ENGINE_OBJS:.o=.d) $(MODEL_SRCS:%.c=$(MODEL_DIR)/%.d)
+-include $(patsubst $(BUILD)/tests/%,$(MODEL_DIR)/tests/model/%.d,$(MODEL_BINS))
