@@ -65,7 +65,7 @@
  * - Threads: none needs to be registered; what a thread used is given back when it ends. Callbacks must
  *   return: leaving one by longjmp or a C++ exception is not supported. A thread that ends inside a callback
  *   (pthread_exit, cancellation) takes its emits with it; nobody waits for them for ever. It must not end
- *   inside a free_user.
+ *   inside a free_user or the function of evb_patterns.
  * - exit: there is no atexit handler that frees anything; other threads may be inside evbus while the process
  *   exits.
  * - dlclose: destroy every object and let every call return first. Threads that have used the library may
@@ -118,8 +118,8 @@ extern "C" {
 
 /* ---- Version ------------------------------------------------------------------------------------------- */
 
-/* Of these headers. Semantic versioning; before 1.0.0 a minor version may change behaviour and ABI, and the
- * name of its symbol version says so. */
+/* Of these headers. Semantic versioning; before 1.0.0 a minor version may change behaviour, never a
+ * declaration. */
 #define EVB_VERSION_MAJOR 0
 #define EVB_VERSION_MINOR 1
 #define EVB_VERSION_PATCH 0

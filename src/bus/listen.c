@@ -251,7 +251,7 @@ static int32_t check(struct making *m, evb_bus *bus, const char *pattern, const 
     if (pattern == NULL || fn == NULL) return EVB_EINVAL;
     status = EVB__OPTS_READ(&m->opts, opts);
     if (status != EVB_OK) return status;
-    if ((m->opts.flags & ~(uint32_t)(EVB_ONCE | EVB_PREPEND | EVB_MONITOR)) != 0) return EVB_EINVAL;
+    if ((m->opts.flags & ~(uint32_t)(EVB_ONCE | EVB_PREPEND | EVB_MONITOR)) != 0 || m->opts.reserved != 0) return EVB_EINVAL;
     m->bus = bus;
     m->fn = fn;
     m->user = user;
