@@ -20,10 +20,10 @@
 void *evb__alloc(size_t size, size_t align);
 void *evb__zalloc(size_t size, size_t align);
 void evb__free(void *ptr, size_t size); /* NULL is nothing */
-/* While true, evb__alloc answers NULL in this thread: for tidying that can be done later, inside an emit, which promises not to allocate.
- * Does not nest. */
+/* While true, evb__alloc answers NULL in this thread: for tidying that can be done later, inside an emit,
+ * which promises not to allocate. Does not nest. */
 void evb__alloc_pause(bool pause);
-void evb__alloc_pin(void);              /* the first object is about to exist */
+void evb__alloc_pin(void); /* the first object is about to exist */
 
 /* Tests only: allows evb_set_allocator again. The caller knows that nothing which the present allocator gave
  * is still alive, and that no other thread is in the library. */

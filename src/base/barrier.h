@@ -23,7 +23,8 @@ void evb__barrier_init(void);       /* idempotent, called under the library's on
 bool evb__barrier_asymmetric(void); /* constant after evb__barrier_init() */
 
 /* EVB_OK, or EVB_ENOTSUP when the kernel took the call away after start-up (a seccomp filter installed
- * later): then nothing was ordered, and the caller waits for what the hardware does by itself (reader.c). Logs nothing: internal locks are held. */
+ * later): then nothing was ordered, and the caller waits for what the hardware does by itself (reader.c).
+ * Logs nothing: internal locks are held. */
 int32_t evb__barrier_heavy(void);
 
 /* Writes the log line barrier_refused if evb__barrier_heavy was refused since the process began, once. Call

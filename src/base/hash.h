@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The seeded hash of names, tokens and keys.
  *
- * Invariant: the same bytes and seed give the same value on every host (bytes are read little-endian), so a value may be stored; the seed is
- * per bus and random, so nobody can choose names that collide. Not cryptographic. Threads: any, no state. Every bit of the 64 is usable.
+ * Invariant: the same bytes and seed give the same value on every host (bytes are read little-endian), so a
+ * value may be stored; the seed is per bus and random, so nobody can choose names that collide. Not
+ * cryptographic. Threads: any, no state. Every bit of the 64 is usable.
  */
 #ifndef EVB__BASE_HASH_H
 #define EVB__BASE_HASH_H
@@ -50,13 +51,14 @@ EVB__INLINE uint64_t evb__read32(const unsigned char *p)
 #define EVB__HASH_K0 0x9e3779b97f4a7c15u
 #define EVB__HASH_K1 0xd6e8feb86659fd93u
 
-/* Up to 16 bytes in two overlapping words, longer inputs 16 at a time: names are short, so no set-up and no tail loop. */
+/* Up to 16 bytes in two overlapping words, longer inputs 16 at a time: names are short, so no set-up and no
+ * tail loop. */
 EVB__INLINE uint64_t evb__hash(const void *data, size_t size, uint64_t seed)
 {
     const unsigned char *p = data;
     uint64_t a, b, h = seed ^ EVB__HASH_K0;
-    /* Both factors hide behind the seed. With a constant here, input equal to it would make the product 0, and everybody could write
-     * names that collide under every seed. */
+    /* Both factors hide behind the seed. With a constant here, input equal to it would make the product 0,
+     * and everybody could write names that collide under every seed. */
     uint64_t k = ((seed << 32) | (seed >> 32)) ^ EVB__HASH_K1;
     size_t n = size;
 

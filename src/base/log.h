@@ -10,9 +10,7 @@
  * held. errno is kept. Threads: any.
  *
  *      ts=2026-01-01T12:00:00.123Z level=warn event=listener_leak_suspected topic="a.b" listeners=65
- * suppressed=3
- *      \_____________________ stderr only ________________________________/\______ the line of evb_log_fn
- * _______/
+ *      \___________________ stderr only ____________________________________/ \_ the line of evb_log_fn _/
  */
 #ifndef EVB__BASE_LOG_H
 #define EVB__BASE_LOG_H

@@ -46,7 +46,7 @@ struct futex_time {
 
 _Static_assert(sizeof(EVB__ATOMIC(uint32_t)) == 4, "a futex is 32 bits");
 
-int32_t evb__park(EVB__ATOMIC(uint32_t) * word, uint32_t expected, int64_t timeout_ns)
+int32_t evb__park(EVB__ATOMIC(uint32_t) *word, uint32_t expected, int64_t timeout_ns)
 {
     struct futex_time time, *limit = NULL;
     int saved = errno, err;
@@ -75,7 +75,7 @@ int32_t evb__park(EVB__ATOMIC(uint32_t) * word, uint32_t expected, int64_t timeo
     }
 }
 
-static void futex_wake(EVB__ATOMIC(uint32_t) * word, int count)
+static void futex_wake(EVB__ATOMIC(uint32_t) *word, int count)
 {
     int saved = errno;
 
@@ -84,12 +84,12 @@ static void futex_wake(EVB__ATOMIC(uint32_t) * word, int count)
     errno = saved;
 }
 
-void evb__wake_one(EVB__ATOMIC(uint32_t) * word)
+void evb__wake_one(EVB__ATOMIC(uint32_t) *word)
 {
     futex_wake(word, 1);
 }
 
-void evb__wake_all(EVB__ATOMIC(uint32_t) * word)
+void evb__wake_all(EVB__ATOMIC(uint32_t) *word)
 {
     futex_wake(word, INT_MAX);
 }
@@ -116,7 +116,7 @@ void evb__park_after_fork(void)
 #define PARK_BUCKETS 64
 
 struct park_sleeper {
-    EVB__ATOMIC(uint32_t) * word;
+    EVB__ATOMIC(uint32_t) *word;
     struct park_sleeper *next;
     bool woken; /* no longer in the queue */
 };
@@ -149,7 +149,7 @@ static void park_table_init(void)
     (void)pthread_condattr_destroy(&attr);
 }
 
-static struct park_bucket *park_bucket_of(const EVB__ATOMIC(uint32_t) * word)
+static struct park_bucket *park_bucket_of(const EVB__ATOMIC(uint32_t) *word)
 {
     uintptr_t at = (uintptr_t)word;
 
@@ -184,7 +184,7 @@ static void park_leave_queue(struct park_bucket *b, struct park_sleeper *me)
     if (b->last == &me->next) b->last = at;
 }
 
-int32_t evb__park(EVB__ATOMIC(uint32_t) * word, uint32_t expected, int64_t timeout_ns)
+int32_t evb__park(EVB__ATOMIC(uint32_t) *word, uint32_t expected, int64_t timeout_ns)
 {
     struct park_bucket *b = park_bucket_of(word);
     struct park_sleeper me = {.word = word};
@@ -211,7 +211,7 @@ int32_t evb__park(EVB__ATOMIC(uint32_t) * word, uint32_t expected, int64_t timeo
     return me.woken ? EVB_OK : EVB_ETIMEDOUT; /* woken wins over the clock: the waker counted on us */
 }
 
-static void park_wake(EVB__ATOMIC(uint32_t) * word, bool all)
+static void park_wake(EVB__ATOMIC(uint32_t) *word, bool all)
 {
     struct park_bucket *b = park_bucket_of(word);
     bool any = false;
@@ -232,12 +232,12 @@ static void park_wake(EVB__ATOMIC(uint32_t) * word, bool all)
     (void)pthread_mutex_unlock(&b->lock);
 }
 
-void evb__wake_one(EVB__ATOMIC(uint32_t) * word)
+void evb__wake_one(EVB__ATOMIC(uint32_t) *word)
 {
     park_wake(word, false);
 }
 
-void evb__wake_all(EVB__ATOMIC(uint32_t) * word)
+void evb__wake_all(EVB__ATOMIC(uint32_t) *word)
 {
     park_wake(word, true);
 }

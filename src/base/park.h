@@ -16,9 +16,9 @@
 #include "base/atomic.h"
 
 /* EVB_OK: woken (or spurious). EVB_EAGAIN: the word had another value. EVB_ETIMEDOUT: the time ran out. */
-int32_t evb__park(EVB__ATOMIC(uint32_t) * word, uint32_t expected, int64_t timeout_ns);
-void evb__wake_one(EVB__ATOMIC(uint32_t) * word);
-void evb__wake_all(EVB__ATOMIC(uint32_t) * word);
+int32_t evb__park(EVB__ATOMIC(uint32_t) *word, uint32_t expected, int64_t timeout_ns);
+void evb__wake_one(EVB__ATOMIC(uint32_t) *word);
+void evb__wake_all(EVB__ATOMIC(uint32_t) *word);
 
 /* The child handler of fork: threads that slept in the parent do not exist in the child, and what they held
  * is open again. */

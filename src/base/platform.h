@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Compiler and platform words that every other file uses. No state, no functions of the library.
  *
- * evb__assert checks what we ourselves promise (never what a caller gives): on under EVB_DEBUG, gone otherwise.
- * evb__likely / evb__unlikely mark only branches that a measurement showed to matter.
+ * evb__assert checks what we ourselves promise (never what a caller gives): on under EVB_DEBUG, gone
+ * otherwise. evb__likely / evb__unlikely mark only branches that a measurement showed to matter.
  */
 #ifndef EVB__BASE_PLATFORM_H
 #define EVB__BASE_PLATFORM_H
@@ -11,12 +11,12 @@
 #include <stdint.h>
 
 #if defined(__GNUC__)
-#define evb__likely(x)   __builtin_expect(!!(x), 1)
-#define evb__unlikely(x) __builtin_expect(!!(x), 0)
-#define EVB__COLD        __attribute__((cold, noinline))
-#define EVB__NOINLINE    __attribute__((noinline))
-#define EVB__INLINE      static inline __attribute__((always_inline))
-#define EVB__PREFETCH(p) __builtin_prefetch(p)
+#define evb__likely(x)    __builtin_expect(!!(x), 1)
+#define evb__unlikely(x)  __builtin_expect(!!(x), 0)
+#define EVB__COLD         __attribute__((cold, noinline))
+#define EVB__NOINLINE     __attribute__((noinline))
+#define EVB__INLINE       static inline __attribute__((always_inline))
+#define EVB__PREFETCH(p)  __builtin_prefetch(p)
 #define EVB__PRINTF(a, b) __attribute__((format(printf, a, b)))
 #else
 #define evb__likely(x)   (x)
@@ -28,8 +28,8 @@
 #define EVB__PRINTF(a, b)
 #endif
 
-/* Initial-exec: one instruction to reach, and the few bytes fit the static TLS reserve that a dlopen'ed library
- * gets. Build with -DEVB__TLS_MODEL= for a loader that has no such reserve. */
+/* Initial-exec: one instruction to reach, and the few bytes fit the static TLS reserve that a dlopen'ed
+ * library gets. Build with -DEVB__TLS_MODEL= for a loader that has no such reserve. */
 #ifndef EVB__TLS_MODEL
 #if defined(__GNUC__)
 #define EVB__TLS_MODEL __attribute__((tls_model("initial-exec")))

@@ -91,7 +91,8 @@ static int32_t claim_slot(struct evb__slot **ret_slot)
             evb__st_rlx(&slot->entry[d].holds, EVB__HOLDS_ALL); /* published by the hazard's release store */
         /* sc and before the first hazard: an observer that misses the new height has ordered its own stores
          * before our loads. Pairs with the sc load in for_each_entry. */
-        high = evb__ld_acq(&readers.high); /* acquire also where another thread has raised it: the chain is what orders us */
+        /* acquire also where another thread has raised it: the chain is what orders us */
+        high = evb__ld_acq(&readers.high);
         while (high <= i && !evb__cas_sc(&readers.high, &high, i + 1)) {
         }
         evb__st_rlx(&slot->plain_end, slot->entry + (evb__barrier_asymmetric() ? EVB__READER_DEPTHS : 0));
@@ -125,15 +126,18 @@ void *evb__reader_leave(struct evb__slot *slot, struct evb__slot_entry *entry)
     } else {
         slot->top = entry;
     }
-    (void)evb__xchg_acqrel(&entry->hazard, (uintptr_t)0); /* pairs with look, which follows marking: ordered by the word itself */
+    /* pairs with look, which follows marking: ordered by the word itself */
+    (void)evb__xchg_acqrel(&entry->hazard, (uintptr_t)0);
     evb__st_rel(&entry->gen, evb__ld_rlx(&entry->gen) + 1); /* as in evb__reader_leave_plain */
     evb__compiler_barrier();
-    return evb__ld_rlx(&entry->mark) != NULL ? evb__reader_take_mark(entry) : NULL; /* a hint, then the exchange */
+    /* a hint, then the exchange */
+    return evb__ld_rlx(&entry->mark) != NULL ? evb__reader_take_mark(entry) : NULL;
 }
 
 bool evb__reader_holds(const struct evb__slot *slot, uint32_t entry, uint32_t number)
 {
-    uint32_t holds = evb__ld_acq(&slot->entry[entry].holds); /* pairs with hold_only in bus/named_emit.c: the walk is over */
+    /* pairs with hold_only in bus/named_emit.c: the walk is over */
+    uint32_t holds = evb__ld_acq(&slot->entry[entry].holds);
 
     if (holds == EVB__HOLDS_ALL) return true;
     for (uint32_t i = 0; i < holds && number != 0; i++)
@@ -152,8 +156,9 @@ void evb__callback_end(struct evb__self *self)
     if (evb__unlikely(self->deferred != NULL) && !evb__in_callback(self)) readers.finish(self);
 }
 
-/* What readers announce, seen after the heavy barrier or, without one, by a read-modify-write of the same word (reader.h, Orders).
- * acquire in both: pairs with the release of leave, so that what is freed next has been read. */
+/* What readers announce, seen after the heavy barrier or, without one, by a read-modify-write of the same
+ * word (reader.h, Orders). acquire in both: pairs with the release of leave, so that what is freed next has
+ * been read. */
 static uintptr_t look(EVB__ATOMIC(uintptr_t) *hazard)
 {
     return evb__barrier_asymmetric() ? evb__ld_acq(hazard) : evb__add_acqrel(hazard, (uintptr_t)0);
@@ -161,10 +166,12 @@ static uintptr_t look(EVB__ATOMIC(uintptr_t) *hazard)
 
 static uint32_t height(void)
 {
-    return evb__barrier_asymmetric() ? evb__ld_acq(&readers.high) : evb__add_acqrel(&readers.high, 0u); /* as look */
+    /* as look */
+    return evb__barrier_asymmetric() ? evb__ld_acq(&readers.high) : evb__add_acqrel(&readers.high, 0u);
 }
 
-/* An emit that an observer sees: its slot and entry, what it announces, and the generation that goes with it. */
+/* An emit that an observer sees: its slot and entry, what it announces, and the generation that goes with it.
+ */
 struct seen {
     struct evb__slot *slot;
     uint32_t entry, gen;
@@ -180,7 +187,8 @@ static bool for_each_entry(bool (*fn)(const struct seen *seen, void *arg), void 
         struct seen seen = {.slot = slot_at(i)};
 
         for (seen.entry = 0; seen.entry <= EVB__READER_DEPTHS; seen.entry++) {
-            /* Hazard first, generation second: the generation read is then that of the emit that announced the hazard, or a later one. */
+            /* Hazard first, generation second: the generation read is then that of the emit that announced
+             * the hazard, or a later one. */
             seen.hazard = look(&seen.slot->entry[seen.entry].hazard);
             if (seen.hazard == 0) continue;
             seen.gen = evb__ld_acq(&seen.slot->entry[seen.entry].gen); /* pairs with leave's release store */
@@ -194,8 +202,8 @@ static bool stamp(const struct seen *seen, void *arg)
 {
     struct evb__slot *slot = seen->slot;
 
-    /* Gone between the look at its hazard and the look at its generation? Then that generation is of an emit that has not begun, and a stamp
-     * now would make it one that was under way. */
+    /* Gone between the look at its hazard and the look at its generation? Then that generation is of an emit
+     * that has not begun, and a stamp now would make it one that was under way. */
     if (look(&slot->entry[seen->entry].hazard) == 0) return false;
     if (slot->seen_ticket[seen->entry] == 0 || slot->seen_gen[seen->entry] != seen->gen) {
         slot->seen_gen[seen->entry] = seen->gen;
@@ -204,9 +212,10 @@ static bool stamp(const struct seen *seen, void *arg)
     return false;
 }
 
-/* The kernel may take the heavy barrier away after start-up (a seccomp filter installed later). What is left is time: a reader between its plain
- * announcement and its loads has at most a store in its processor's buffer, which becomes visible in finite time (C11 7.17.3p16;
- * nanoseconds on real processors, and any interrupt does it). So each observation then waits a hundredth of a second. */
+/* The kernel may take the heavy barrier away after start-up (a seccomp filter installed later). What is left
+ * is time: a reader between its plain announcement and its loads has at most a store in its processor's
+ * buffer, which becomes visible in finite time (C11 7.17.3p16; nanoseconds on real processors, and any
+ * interrupt does it). So each observation then waits a hundredth of a second. */
 static void heavy(void)
 {
     static EVB__ATOMIC(uint32_t) nobody;
@@ -231,7 +240,8 @@ static bool in_the_way(const struct seen *seen, const struct evb__readers_query 
 
     if (ticket == 0 || ticket > query->ticket || slot->seen_gen[seen->entry] != seen->gen) return false;
     if (!query->covers(seen->hazard, slot, seen->entry, query->arg)) return false;
-    /* covers may have read what the next emit holds: then this one is gone. Within one emit what it holds only shrinks. Pairs with leave. */
+    /* covers may have read what the next emit holds: then this one is gone. Within one emit what it holds
+     * only shrinks. Pairs with leave. */
     return evb__ld_acq(&slot->entry[seen->entry].gen) == seen->gen;
 }
 
@@ -313,7 +323,7 @@ void evb__reader_thread_exit(struct evb__self *self)
      * reached are clear already. */
     for (uint32_t d = EVB__READER_DEPTHS + 1; d-- > 0;) {
         if (evb__ld_rlx(&slot->entry[d].hazard) != 0) {
-            (void)evb__xchg_acqrel(&slot->entry[d].hazard, (uintptr_t)0);                 /* as in leave */
+            (void)evb__xchg_acqrel(&slot->entry[d].hazard, (uintptr_t)0);           /* as in leave */
             evb__st_rel(&slot->entry[d].gen, evb__ld_rlx(&slot->entry[d].gen) + 1); /* as in leave */
         }
     }
@@ -362,7 +372,8 @@ static void on_thread_exit(void *self)
 /* The destructor of the key runs only for threads that have set a value. */
 static void exit_register(void)
 {
-    /* Failure (no memory, or the library is being unloaded) costs the slot when the thread ends, nothing else. */
+    /* Failure (no memory, or the library is being unloaded) costs the slot when the thread ends, nothing
+     * else. */
     (void)pthread_setspecific(start.key, evb__self());
 }
 

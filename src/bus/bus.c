@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The bus itself: creating it, its lock and what must not be left undone when it is released, destroying it. */
+/* The bus itself: creating it, its lock and what must not be left undone when it is released, destroying it.
+ */
 #include "bus/bus.h"
 
 #include "base/alloc.h"
@@ -40,13 +41,16 @@ void evb__emit_left(struct evb__self *self, void *mark)
     if (self->deferred != NULL && !evb__in_callback(self)) finish_deferred(self);
 }
 
-/* Another's mark that stood there is owed its service all the same. A marker that comes later is refused, and looks again by itself. */
+/* Another's mark that stood there is owed its service all the same. A marker that comes later is refused, and
+ * looks again by itself. */
 void evb__mark_deferred(struct evb__self *self)
 {
     void *other;
 
-    if (self->slot == NULL || self->slot->top == self->slot->entry) return; /* no emit: the callback's end will do it */
-    other = evb__xchg_acqrel(&self->slot->entry[0].mark, &own_mark);        /* as in evb__readers_mark and evb__readers_unmark */
+    /* no emit: the callback's end will do it */
+    if (self->slot == NULL || self->slot->top == self->slot->entry) return;
+    /* as in evb__readers_mark and evb__readers_unmark */
+    other = evb__xchg_acqrel(&self->slot->entry[0].mark, &own_mark);
     if (other != NULL && other != &own_mark) self->owed = other;
 }
 
@@ -58,8 +62,9 @@ void evb__bus_lock(evb_bus *bus)
     evb__fired_remove_locked(bus); /* so that what follows does not see a once that has fired */
 }
 
-/* free_user runs here and nowhere else: unlocked, counted, and as a callback. A bus destroyed by one of them is finished by the callback's end,
- * which therefore comes after this batch has been given back: it may be the same bus. */
+/* free_user runs here and nowhere else: unlocked, counted, and as a callback. A bus destroyed by one of them
+ * is finished by the callback's end, which therefore comes after this batch has been given back: it may be
+ * the same bus. */
 static void finish_extras(evb_bus *bus, struct evb__extra *due)
 {
     struct evb__self *self = evb__self();
@@ -70,7 +75,8 @@ static void finish_extras(evb_bus *bus, struct evb__extra *due)
 
         due = extra->finish_next;
         if (extra->free_user != NULL) extra->free_user(extra->user);
-        if (extra->finished != NULL) evb__st_rel(extra->finished, 1); /* pairs with evb__departure_wait, which wakes at the end */
+        /* pairs with evb__departure_wait, which wakes at the end */
+        if (extra->finished != NULL) evb__st_rel(extra->finished, 1);
         evb__free(extra, sizeof *extra + extra->text_size + 1);
     }
     (void)evb__sub_rel(&bus->finishing, 1); /* pairs with destroy's load: the calls are over */
@@ -78,7 +84,8 @@ static void finish_extras(evb_bus *bus, struct evb__extra *due)
     evb__callback_end(self);
 }
 
-/* What emits left behind, then limbo. Answers extras to finish; *ret_wake: somebody waits for news and there are some. */
+/* What emits left behind, then limbo. Answers extras to finish; *ret_wake: somebody waits for news and there
+ * are some. */
 static struct evb__extra *serve_locked(evb_bus *bus, bool *ret_wake)
 {
     struct evb__extra *due;
@@ -93,7 +100,8 @@ static struct evb__extra *serve_locked(evb_bus *bus, bool *ret_wake)
     bus->due = NULL;
     if (due != NULL) {
         (void)evb__add_rlx(&bus->finishing, 1); /* before the unlock, which publishes it to destroy */
-        (void)evb__add_rlx(&bus->refs, 1);      /* for finish_extras: destroy may be waiting for just that; ours is held */
+        /* for finish_extras: destroy may be waiting for just that; ours is held */
+        (void)evb__add_rlx(&bus->refs, 1);
     }
     return due;
 }
@@ -108,15 +116,17 @@ void evb__bus_unlock(evb_bus *bus)
 
         if (due != NULL && !held) {
             held = true;
-            (void)evb__add_rlx(&bus->refs, 1); /* a free_user may destroy the bus; the caller's reference is still there */
+            /* a free_user may destroy the bus; the caller's reference is still there */
+            (void)evb__add_rlx(&bus->refs, 1);
         }
-        if (wake) (void)evb__add_rel(&bus->epoch, 1); /* pairs with evb__departure_wait's load before its look */
+        /* pairs with evb__departure_wait's load before its look */
+        if (wake) (void)evb__add_rel(&bus->epoch, 1);
         evb__mutex_unlock(&bus->lock);
         if (wake) evb__wake_all(&bus->epoch);
         evb__barrier_report();
         if (due != NULL) finish_extras(bus, due);
-        /* A read-modify-write, not a load: an emit that left work and found us still holding the lock is ordered before it. Pairs with
-         * the exchange in evb__bus_request. */
+        /* A read-modify-write, not a load: an emit that left work and found us still holding the lock is
+         * ordered before it. Pairs with the exchange in evb__bus_request. */
         if (evb__add_acqrel(&bus->work, 0) == 0) break;
         if (!evb__mutex_trylock(&bus->lock)) break; /* then the holder will */
     }
@@ -131,7 +141,8 @@ void evb__bus_request(evb_bus *bus)
 
 void evb__bus_unref(evb_bus *bus)
 {
-    if (evb__sub_acqrel(&bus->refs, 1) != 1) return; /* acquire: what the other holders did; pairs with their release */
+    /* acquire: what the other holders did; pairs with their release */
+    if (evb__sub_acqrel(&bus->refs, 1) != 1) return;
     evb__mutex_destroy(&bus->lock);
     evb__free(bus, sizeof *bus);
 }

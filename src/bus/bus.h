@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: MIT */
-/* The bus: what its parts share. Listener records, topic records, snapshots, and the lock that orders their writers.
+/* The bus: what its parts share. Listener records, topic records, snapshots, and the lock that orders their
+ * writers.
  *
- *      name table --> topic record --> snapshot { fn,user | fn,user | ... }     what an emit runs through, merged and in order
+ *      name table --> topic record --> snapshot { fn,user | fn,user | ... }   what an emit runs through
  *                        |   ^                     |
- *                        |   home                  index[]: which listener each entry is
+ *                        |  home                index[]: which listener each entry is
  *                        v   |                     v
- *                     literal listeners <---> listener records (by number) <---> lists of the pattern trie
+ *                   literal listeners <---> listener records (by number) <---> lists of the pattern trie
  *
- * Invariant: (1) a topic's snapshot holds exactly the live listeners whose pattern matches it, in order (priority descending, then order ascending), plus dead
- * entries whose fn is evb__dead_listener; NULL when there are none. (2) A record exists for a topic that has a handle or a literal listener, for no
- * other. (3) What an emit may still see is in limbo, never freed: listeners, blocks and topics each carry the ticket of the
- * observation after they became unreachable (base/reader.h). (4) All writers hold bus->lock; no user code runs under it; an emit never
- * waits for it: what an emit has to leave behind goes to bus->work, which whoever unlocks must look at.
- * Threads: emit.c and named_emit.c run in any thread, announced; everything with _locked under bus->lock.
+ * Invariant: (1) a topic's snapshot holds exactly the live listeners whose pattern matches it, in order
+ * (priority descending, then order ascending), plus dead entries whose fn is evb__dead_listener; NULL when
+ * there are none. (2) A record exists for a topic that has a handle or a literal listener, for no other. (3)
+ * What an emit may still see is in limbo, never freed: listeners, blocks and topics each carry the ticket of
+ * the observation after they became unreachable (base/reader.h). (4) All writers hold bus->lock; no user code
+ * runs under it; an emit never waits for it: what an emit has to leave behind goes to bus->work, which
+ * whoever unlocks must look at.
+ * Threads: emit.c and named_emit.c run in any thread, announced; everything
+ * with _locked under bus->lock.
  */
 #ifndef EVB__BUS_BUS_H
 #define EVB__BUS_BUS_H
@@ -28,8 +32,8 @@
 #include "topic/names.h"
 #include "topic/trie.h"
 
-/* What our own thunk and the dead entry answer: "do not count me". Any value but 0 would do: the flag tells it from a handler's error. Looked
- * at right after the call, by evb__odd_answer. */
+/* What our own thunk and the dead entry answer: "do not count me". Any value but 0 would do: the flag tells
+ * it from a handler's error. Looked at right after the call, by evb__odd_answer. */
 static inline int32_t evb__skip(struct evb__slot *slot)
 {
     slot->skipped = true;
@@ -43,14 +47,16 @@ struct evb__entry {
     void *user;
 };
 
-/* Followed by its entries. flags is 0 for all but the shared snapshot of closed topics: one test covers every special case. */
+/* Followed by its entries. flags is 0 for all but the shared snapshot of closed topics: one test covers every
+ * special case. */
 struct evb__snapshot {
     EVB__ATOMIC(uint32_t) count;
     uint32_t flags;
 };
 enum { EVB__SNAPSHOT_CLOSED = 1 };
 
-/* A snapshot of its own memory. limbo.hazard is the topic, from birth. After the entries: uint32_t index[capacity], 0 = dead. */
+/* A snapshot of its own memory. limbo.hazard is the topic, from birth. After the entries: uint32_t
+ * index[capacity], 0 = dead. */
 struct evb__snapshot_block {
     struct evb__limbo limbo;
     uint32_t capacity, dead;
@@ -66,7 +72,8 @@ enum {
     EVB__LISTENER_REMOVED = 3  /* in limbo */
 };
 
-/* One cache line. A listener alone on its topic is its own snapshot: {one, entry} is laid out as a snapshot of one entry. */
+/* One cache line. A listener alone on its topic is its own snapshot: {one, entry} is laid out as a snapshot
+ * of one entry. */
 struct evb__listener {
     struct evb__snapshot one;
     struct evb__entry entry;
@@ -81,10 +88,10 @@ struct evb__listener {
         } wild;
         uint64_t ticket; /* wildcard in limbo: emits by name may still read its order */
     } home;
-    struct evb__extra *extra;    /* rarely used fields, NULL for a plain listener */
-    EVB__ATOMIC(uint32_t) next;  /* older listener of the same pattern */
-    uint32_t prev;               /* newer one; in limbo and in the free list: the next record */
-    uint32_t generation;         /* upper half of the id; steps when the record is freed */
+    struct evb__extra *extra;   /* rarely used fields, NULL for a plain listener */
+    EVB__ATOMIC(uint32_t) next; /* older listener of the same pattern */
+    uint32_t prev;              /* newer one; in limbo and in the free list: the next record */
+    uint32_t generation;        /* upper half of the id; steps when the record is freed */
     EVB__ATOMIC(uint8_t) state;
     uint8_t wild, in_limbo, counted; /* counted: inspect.c, under the lock */
 };
@@ -98,18 +105,21 @@ struct evb__extra {
     const void *owner;
     struct evb__extra *owner_next, **owner_link;
     struct evb__extra *finish_next;
-    EVB__ATOMIC(uint32_t) *finished; /* NULL, or where an off_wait wants to hear that free_user has returned */
-    struct evb__slot *own_slot; /* removed inside a callback: of this thread, where only own_running matters for free_user */
-    uint32_t own_running;       /* bit per entry of the slot in which the listener itself was running */
-    uint32_t once_next;         /* fired onces waiting for their removal */
-    uint32_t number;            /* of the listener */
+    /* NULL, or where an off_wait wants to hear that free_user has returned */
+    EVB__ATOMIC(uint32_t) *finished;
+    /* removed inside a callback: of this thread, where only own_running matters for free_user */
+    struct evb__slot *own_slot;
+    uint32_t own_running; /* bit per entry of the slot in which the listener itself was running */
+    uint32_t once_next;   /* fired onces waiting for their removal */
+    uint32_t number;      /* of the listener */
     int32_t priority;
-    uint32_t flags;             /* EVB_ONCE, EVB_MONITOR */
-    uint32_t text_size;         /* wildcard: the pattern, for whom it matches while it is in limbo */
+    uint32_t flags;     /* EVB_ONCE, EVB_MONITOR */
+    uint32_t text_size; /* wildcard: the pattern, for whom it matches while it is in limbo */
     char text[];
 };
 
-#define EVB__RANK_WARNED ((uint32_t)1 << 31) /* in home.wild.rank of a list's newest: the leak guard has spoken */
+#define EVB__RANK_WARNED                                                                                     \
+    ((uint32_t)1 << 31) /* in home.wild.rank of a list's newest: the leak guard has spoken */
 
 #define EVB__LISTENER_BITS  22
 #define EVB__LISTENER_MAX   (((uint32_t)1 << EVB__LISTENER_BITS) - 1)
@@ -120,7 +130,8 @@ struct evb__listener_fan {
     EVB__ATOMIC(struct evb__listener *) chunk[EVB__LISTENER_FAN];
 };
 
-/* A call that is running now, for listeners with a record (thunk.c): innermost first, on the stacks of the thunks. */
+/* A call that is running now, for listeners with a record (thunk.c): innermost first, on the stacks of the
+ * thunks. */
 struct evb__running {
     const struct evb__listener *listener;
     uint32_t entry; /* of the slot */
@@ -129,8 +140,9 @@ struct evb__running {
 
 /* ---- topics: topics.c ---- */
 
-/* There may be a million of them, so nothing is padding: in limbo, where listeners and handles are not counted any
- * more, link and ticket lie in their place. An emit looks at the first three fields and the name. */
+/* There may be a million of them, so nothing is padding: in limbo, where listeners and handles are not
+ * counted any more, link and ticket lie in their place. An emit looks at the first three fields and the name.
+ */
 struct evb_topic {
     struct evb__named named;
     EVB__ATOMIC(struct evb__snapshot *) snapshot;
@@ -171,12 +183,12 @@ struct evb_bus {
 
     /* any thread */
     EVB__ATOMIC(uint32_t) closed;
-    EVB__ATOMIC(uint32_t) work;   /* something for the next unlock: fired onces, an emit that left */
-    EVB__ATOMIC(uint32_t) fired;  /* stack of onces that have fired, by number */
-    EVB__ATOMIC(uint32_t) epoch;  /* steps when waiters should look again */
-    EVB__ATOMIC(uint32_t) refs;   /* of this memory: the owner, topic handles, marks */
+    EVB__ATOMIC(uint32_t) work;      /* something for the next unlock: fired onces, an emit that left */
+    EVB__ATOMIC(uint32_t) fired;     /* stack of onces that have fired, by number */
+    EVB__ATOMIC(uint32_t) epoch;     /* steps when waiters should look again */
+    EVB__ATOMIC(uint32_t) refs;      /* of this memory: the owner, topic handles, marks */
     EVB__ATOMIC(uint32_t) finishing; /* free_user calls under way */
-    EVB__ATOMIC(size_t) errors;   /* handlers that returned non-zero */
+    EVB__ATOMIC(size_t) errors;      /* handlers that returned non-zero */
     evb_hook_fn hook;
     void *hook_user;
     uint32_t hook_mask, listener_warning;
@@ -184,23 +196,25 @@ struct evb_bus {
     /* under lock */
     struct evb__mutex lock;
     struct evb__index index;
-    int64_t order;          /* registrations so far */
-    uint32_t listeners;     /* live */
-    uint32_t topics;        /* records */
+    int64_t order;      /* registrations so far */
+    uint32_t listeners; /* live */
+    uint32_t topics;    /* records */
     uint32_t high, free_listener;
-    uint32_t waiters;       /* threads in off_wait and destroy */
-    uint32_t limbo_new;     /* things put into limbo since the last observation; unswept: since the last pass over all */
+    uint32_t waiters; /* threads in off_wait and destroy */
+    /* things put into limbo since the last observation; unswept: since the last pass over all */
+    uint32_t limbo_new;
     uint32_t limbo_unswept;
     uint32_t limbo_listeners;
-    uint32_t urgent;        /* a context has come into limbo: it wants to be freed now */
-    bool pending;           /* contexts in limbo were blocked at the last pass over all; look_again: look at all of them */
+    uint32_t urgent; /* a context has come into limbo: it wants to be freed now */
+    /* contexts in limbo were blocked at the last pass over all; look_again: look at all of them */
+    bool pending;
     bool look_again;
     struct evb__limbo *limbo_blocks;
     evb_topic *limbo_topics;
-    struct evb__extra *due; /* contexts to free at the next unlock */
+    struct evb__extra *due;     /* contexts to free at the next unlock */
     struct evb__extra **owners; /* hash by owner */
     uint32_t owner_buckets, owned;
-    bool finished;          /* destroyed to the end: only topic handles and this memory are left */
+    bool finished; /* destroyed to the end: only topic handles and this memory are left */
     evb_bus *deferred_next;
     char name[64];
 };
@@ -213,22 +227,27 @@ static inline uintptr_t evb__bus_hazard(const evb_bus *bus)
 
 /* bus.c */
 void evb__bus_lock(evb_bus *bus);
-void evb__bus_unlock(evb_bus *bus); /* serves bus->work, then runs the free_user calls that became due, unlocked */
-int32_t evb__bus_enter(evb_bus *bus); /* what every call on the listener side begins with: EVB_EINVAL, EVB_EFORKED or EVB_OK */
-void evb__bus_request(evb_bus *bus);  /* work has been left: serve it now if the lock is free, else its holder will */
+void evb__bus_unlock(
+    evb_bus *bus); /* serves bus->work, then runs the free_user calls that became due, unlocked */
+int32_t evb__bus_enter(
+    evb_bus *bus); /* what every call on the listener side begins with: EVB_EINVAL, EVB_EFORKED or EVB_OK */
+void evb__bus_request(
+    evb_bus *bus); /* work has been left: serve it now if the lock is free, else its holder will */
 void evb__bus_unref(evb_bus *bus);
 void evb__emit_left(struct evb__self *self, void *mark); /* an emit found a mark when it left */
-void evb__mark_deferred(struct evb__self *self);        /* so that the outermost emit finishes what was deferred */
-void evb__serve_mark(void *mark); /* a bus, with the reference that came with the mark; or a thread's own, see defer_destroy */
+void evb__mark_deferred(struct evb__self *self); /* so that the outermost emit finishes what was deferred */
+void evb__serve_mark(
+    void *mark); /* a bus, with the reference that came with the mark; or a thread's own, see defer_destroy */
 
 /* reclaim.c */
 void evb__limbo_listener_locked(evb_bus *bus, struct evb__listener *listener, uint32_t number);
 void evb__limbo_block_locked(evb_bus *bus, struct evb__limbo *block);
 void evb__limbo_topic_locked(evb_bus *bus, evb_topic *topic);
-/* One pass: observes if there is something new, frees what no emit can see, tells the emits in the way of what is urgent. Extras whose
- * listeners are gone go to bus->due: evb__bus_unlock runs their free_user. */
+/* One pass: observes if there is something new, frees what no emit can see, tells the emits in the way of
+ * what is urgent. Extras whose listeners are gone go to bus->due: evb__bus_unlock runs their free_user. */
 void evb__reclaim_locked(evb_bus *bus);
-void evb__reclaim_batch_locked(evb_bus *bus); /* in the middle of a long removal: keeps limbo short, and what walks it quick */
+void evb__reclaim_batch_locked(
+    evb_bus *bus); /* in the middle of a long removal: keeps limbo short, and what walks it quick */
 void evb__reclaim_everything(evb_bus *bus); /* destroy: no emit of this bus is left, no lock needed */
 bool evb__hazard_of_bus(uintptr_t hazard, const evb_bus *bus);
 
@@ -241,13 +260,15 @@ struct evb__departure {
 void evb__departure_wait(struct evb__departure *departure);
 
 /* listener.c */
-struct evb__listener *evb__listener(const evb_bus *bus, uint32_t number); /* any thread; number != 0 and allocated */
+struct evb__listener *evb__listener(const evb_bus *bus,
+                                    uint32_t number); /* any thread; number != 0 and allocated */
 int32_t evb__listener_alloc_locked(evb_bus *bus, uint32_t *ret_number);
 void evb__listener_free_locked(evb_bus *bus, uint32_t number);
 int64_t evb__listener_id(const evb_bus *bus, uint32_t number);
 /* The record behind an id, live or in limbo; NULL: nothing, and *ret_number untouched. */
 struct evb__listener *evb__listener_by_id_locked(const evb_bus *bus, int64_t id, uint32_t *ret_number);
-bool evb__listener_was_issued_locked(const evb_bus *bus, int64_t id); /* of a record that is not there any more */
+bool evb__listener_was_issued_locked(const evb_bus *bus,
+                                     int64_t id); /* of a record that is not there any more */
 int32_t evb__listener_priority(const struct evb__listener *listener);
 bool evb__listener_before(const struct evb__listener *a, const struct evb__listener *b);
 bool evb__listener_counts(const struct evb__listener *listener); /* not a monitor */
@@ -262,28 +283,33 @@ struct evb__extra *evb__owner_first_locked(const evb_bus *bus, const void *owner
 extern struct evb__snapshot evb__closed_snapshot;
 int32_t evb__dead_listener(const evb_event *event, void *user); /* what a removed entry calls: skips */
 struct evb__entry *evb__snapshot_entries(struct evb__snapshot *snapshot);
-/* Makes room for a listener in the topic's snapshot. *ret_block: a new block, complete with the listener, to be committed
- * or dropped; NULL when it fits in place. EVB_ENOMEM: nothing happened. */
-int32_t evb__snapshot_prepare_locked(evb_bus *bus, evb_topic *topic, const struct evb__listener *listener, uint32_t number,
-                                     struct evb__snapshot_block **ret_block);
-void evb__snapshot_commit_locked(evb_bus *bus, evb_topic *topic, struct evb__listener *listener, uint32_t number,
-                                 struct evb__snapshot_block *block);
+/* Makes room for a listener in the topic's snapshot. *ret_block: a new block, complete with the listener, to
+ * be committed or dropped; NULL when it fits in place. EVB_ENOMEM: nothing happened. */
+int32_t evb__snapshot_prepare_locked(evb_bus *bus, evb_topic *topic, const struct evb__listener *listener,
+                                     uint32_t number, struct evb__snapshot_block **ret_block);
+void evb__snapshot_commit_locked(evb_bus *bus, evb_topic *topic, struct evb__listener *listener,
+                                 uint32_t number, struct evb__snapshot_block *block);
 bool evb__snapshot_fits_locked(const evb_bus *bus, evb_topic *topic, const struct evb__listener *listener);
 void evb__snapshot_drop(struct evb__snapshot_block *block);
 /* A block with the given listeners, sorted and without repetitions. NULL: no memory. */
-struct evb__snapshot_block *evb__snapshot_make_locked(evb_bus *bus, evb_topic *topic, uint32_t *numbers, uint32_t count);
+struct evb__snapshot_block *evb__snapshot_make_locked(evb_bus *bus, evb_topic *topic, uint32_t *numbers,
+                                                      uint32_t count);
 /* The listener's entry in the topic's snapshot dies. Never fails. */
-void evb__snapshot_kill_locked(evb_bus *bus, evb_topic *topic, const struct evb__listener *listener, uint32_t number);
-/* And those in limbo, which emits that began earlier run through: blocks that were replaced, and what topics in limbo still have. */
+void evb__snapshot_kill_locked(evb_bus *bus, evb_topic *topic, const struct evb__listener *listener,
+                               uint32_t number);
+/* And those in limbo, which emits that began earlier run through: blocks that were replaced, and what topics
+ * in limbo still have. */
 void evb__snapshot_kill_limbo_locked(evb_bus *bus, uint32_t number);
 void evb__snapshot_silence_limbo_locked(evb_bus *bus); /* every entry of theirs */
-void evb__snapshot_close_locked(evb_bus *bus, evb_topic *topic); /* from now on emits on it answer EVB_ECLOSED */
-void evb__snapshot_free_left(evb_topic *topic);                  /* with a topic that leaves limbo */
+void evb__snapshot_close_locked(evb_bus *bus,
+                                evb_topic *topic); /* from now on emits on it answer EVB_ECLOSED */
+void evb__snapshot_free_left(evb_topic *topic);    /* with a topic that leaves limbo */
 uint32_t evb__snapshot_count_locked(const evb_bus *bus, evb_topic *topic); /* live, monitors not counted */
 
 /* topics.c */
 evb_topic *evb__topic_find_locked(const evb_bus *bus, const char *name, size_t size);
-int32_t evb__topic_make_locked(evb_bus *bus, const char *name, size_t size, evb_topic **ret_topic); /* finds or makes */
+int32_t evb__topic_make_locked(evb_bus *bus, const char *name, size_t size,
+                               evb_topic **ret_topic);         /* finds or makes */
 void evb__topic_settle_locked(evb_bus *bus, evb_topic *topic); /* removes the record when nobody needs it */
 void evb__topic_free(evb_topic *topic);
 
@@ -291,19 +317,21 @@ void evb__topic_free(evb_topic *topic);
 /* false: a once that had fired already, whose removal this was. */
 bool evb__listener_remove_locked(evb_bus *bus, struct evb__listener *listener, uint32_t number);
 void evb__fired_remove_locked(evb_bus *bus); /* the onces that have fired */
-/* For destroy: nobody is called any more and every listener is in limbo, but lists and tables are left as they are. */
+/* For destroy: nobody is called any more and every listener is in limbo, but lists and tables are left as
+ * they are. */
 void evb__silence_locked(evb_bus *bus);
 
 /* thunk.c */
 int32_t evb__thunk(const evb_event *event, void *listener);
 
 /* named_emit.c */
-int32_t evb__emit_unlisted(evb_bus *bus, struct evb__slot *slot, struct evb__slot_entry *entry, const struct evb__tokens *tokens,
-                           const void *data, size_t size);
+int32_t evb__emit_unlisted(evb_bus *bus, struct evb__slot *slot, struct evb__slot_entry *entry,
+                           const struct evb__tokens *tokens, const void *data, size_t size);
 
 /* error.c */
 void evb__bus_error(evb_bus *bus, const evb_event *event, int32_t status);
-/* Cold half of every loop over listeners: one answered non-zero. Answers 1 when the call does not count, else reports it and answers 0. */
+/* Cold half of every loop over listeners: one answered non-zero. Answers 1 when the call does not count, else
+ * reports it and answers 0. */
 uint32_t evb__odd_answer(evb_bus *bus, const evb_event *event, int32_t answer);
 
 #endif

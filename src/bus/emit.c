@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Emit: the fast path. No lock, no read-modify-write, no allocation, no clock; one loop over function and context.
+/* Emit: the fast path. No lock, no read-modify-write, no allocation, no clock; one loop over function and
+ * context.
  *
- * Announce the topic, load its snapshot, take its count, call, leave (base/reader.h). What is rare is out of line: the first emit of a thread, a forked child, nesting
- * deeper than the slot, a non-zero answer, a mark. The loop is compiled with aligned loops (Makefile): without, its speed depends
- * on where the linker puts it, by a quarter.
+ * Announce the topic, load its snapshot, take its count, call, leave (base/reader.h). What is rare is out of
+ * line: the first emit of a thread, a forked child, nesting deeper than the slot, a non-zero answer, a mark.
+ * The loop is compiled with aligned loops (Makefile): without, its speed depends on where the linker puts it,
+ * by a quarter.
  */
 #include "bus/bus.h"
 
@@ -31,7 +33,8 @@ EVB__INLINE int32_t call_listeners(evb_topic *topic, const void *data, size_t si
 
     if (evb__unlikely(snapshot == NULL)) return 0;
     if (evb__unlikely(snapshot->flags != 0)) return EVB_ECLOSED;
-    called = evb__ld_acq(&snapshot->count); /* pairs with the append in snapshot.c: entries below it are complete */
+    /* pairs with the append in snapshot.c: entries below it are complete */
+    called = evb__ld_acq(&snapshot->count);
     entry = (struct evb__entry *)(void *)(snapshot + 1);
     end = entry + called;
     for (; entry < end; entry++) {
@@ -51,7 +54,8 @@ static EVB__COLD void left_a_mark(struct evb__slot_entry *entry)
 }
 
 /* Nested too deep for a depth of its own, or no heavy barrier on this system. */
-static EVB__COLD int32_t emit_topic_slow(struct evb__slot *slot, evb_topic *topic, const void *data, size_t size)
+static EVB__COLD int32_t emit_topic_slow(struct evb__slot *slot, evb_topic *topic, const void *data,
+                                         size_t size)
 {
     struct evb__slot_entry *entry;
     int32_t status;
@@ -66,7 +70,8 @@ static EVB__COLD int32_t emit_topic_slow(struct evb__slot *slot, evb_topic *topi
 }
 
 /* Apart from evb_topic_emit, so that an emit to nobody saves no registers. */
-static EVB__NOINLINE int32_t emit_topic(struct evb__slot *slot, evb_topic *topic, const void *data, size_t size)
+static EVB__NOINLINE int32_t emit_topic(struct evb__slot *slot, evb_topic *topic, const void *data,
+                                        size_t size)
 {
     struct evb__slot_entry *entry = evb__reader_enter_plain(slot, (uintptr_t)topic);
     int32_t status;
@@ -77,7 +82,8 @@ static EVB__NOINLINE int32_t emit_topic(struct evb__slot *slot, evb_topic *topic
     return status;
 }
 
-/* The first emit of a thread, or one on a handle of the parent process. Ends: ready makes the generations equal or answers an error. */
+/* The first emit of a thread, or one on a handle of the parent process. Ends: ready makes the generations
+ * equal or answers an error. */
 static EVB__COLD int32_t topic_emit_unready(evb_topic *topic, const void *data, size_t size)
 {
     int32_t status = evb__reader_ready(evb__self(), topic->bus->generation);
@@ -98,9 +104,11 @@ int32_t evb_topic_emit(evb_topic *topic, const void *data, size_t size)
     return emit_topic(self->slot, topic, data, size);
 }
 
-/* No record of that name: it is checked, and matched against the wildcards. (Of a closed bus every record's snapshot says so.) */
-static EVB__COLD int32_t emit_without_record(evb_bus *bus, struct evb__slot *slot, struct evb__slot_entry *entry, const char *topic,
-                                             size_t length, const void *data, size_t size)
+/* No record of that name: it is checked, and matched against the wildcards. (Of a closed bus every record's
+ * snapshot says so.) */
+static EVB__COLD int32_t emit_without_record(evb_bus *bus, struct evb__slot *slot,
+                                             struct evb__slot_entry *entry, const char *topic, size_t length,
+                                             const void *data, size_t size)
 {
     struct evb__tokens tokens;
     int32_t status = evb__topic_split(bus->dialect, topic, length, &tokens);
@@ -111,8 +119,8 @@ static EVB__COLD int32_t emit_without_record(evb_bus *bus, struct evb__slot *slo
 }
 
 /* The bus is announced; goes over to the topic where there is one. */
-EVB__INLINE int32_t emit_name(evb_bus *bus, struct evb__slot *slot, struct evb__slot_entry *entry, bool plain, const char *topic,
-                              size_t length, const void *data, size_t size)
+EVB__INLINE int32_t emit_name(evb_bus *bus, struct evb__slot *slot, struct evb__slot_entry *entry, bool plain,
+                              const char *topic, size_t length, const void *data, size_t size)
 {
     uint32_t hash = (uint32_t)evb__hash(topic, length, bus->seed);
     struct evb__named *named = evb__names_find(&bus->names, topic, length, hash);
@@ -127,8 +135,8 @@ EVB__INLINE int32_t emit_name(evb_bus *bus, struct evb__slot *slot, struct evb__
     return call_listeners(record, data, size);
 }
 
-static EVB__COLD int32_t emit_name_slow(evb_bus *bus, struct evb__slot *slot, const char *topic, size_t length, const void *data,
-                                        size_t size)
+static EVB__COLD int32_t emit_name_slow(evb_bus *bus, struct evb__slot *slot, const char *topic,
+                                        size_t length, const void *data, size_t size)
 {
     struct evb__slot_entry *entry;
     int32_t status;
@@ -161,7 +169,8 @@ int32_t evb_emit(evb_bus *bus, const char *topic, const void *data, size_t size)
     if (evb__unlikely(self->generation != bus->generation)) return emit_unready(bus, topic, data, size);
     if (evb__unlikely(payload_is_bad(bus, data, size))) return refuse_payload(bus, size);
     length = strnlen(topic, EVB__NAME_MAX + 1);
-    if (evb__unlikely(length > EVB__NAME_MAX || (unsigned char)topic[0] == bus->reserved_first)) return EVB_EINVAL;
+    if (evb__unlikely(length > EVB__NAME_MAX || (unsigned char)topic[0] == bus->reserved_first))
+        return EVB_EINVAL;
     slot = self->slot;
     entry = evb__reader_enter_plain(slot, evb__bus_hazard(bus));
     if (evb__unlikely(entry == NULL)) return emit_name_slow(bus, slot, topic, length, data, size);

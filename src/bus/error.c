@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* What happens when a handler answers non-zero: it is counted, the error hook hears of it, the others still run. */
+/* What happens when a handler answers non-zero: it is counted, the error hook hears of it, the others still
+ * run. */
 #include "bus/bus.h"
 
 #include "base/clock.h"
 
-/* A hook may not emit: for its time the thread stands at the depth limit, so an emit answers EVB_ERECURSION without a test of its own. */
+/* A hook may not emit: for its time the thread stands at the depth limit, so an emit answers EVB_ERECURSION
+ * without a test of its own. */
 static void call_hook(evb_bus *bus, const evb_hook_info *info)
 {
     struct evb__self *self = evb__self();
@@ -22,7 +24,12 @@ static void call_hook(evb_bus *bus, const evb_hook_info *info)
 
 void evb__bus_error(evb_bus *bus, const evb_event *event, int32_t status)
 {
-    evb_hook_info info = {.struct_size = sizeof info, .kind = EVB_HOOK_ERROR, .status = status, .count = 1, .bus = bus, .event = event};
+    evb_hook_info info = {.struct_size = sizeof info,
+                          .kind = EVB_HOOK_ERROR,
+                          .status = status,
+                          .count = 1,
+                          .bus = bus,
+                          .event = event};
 
     (void)evb__add_rlx(&bus->errors, 1); /* a statistic */
     if (bus->hook == NULL || (bus->hook_mask & (1u << EVB_HOOK_ERROR)) == 0) return;

@@ -20,7 +20,8 @@ static void count_list(uint32_t head, void *arg)
 
     if (evb__listener(c->bus, head)->counted) return;
     evb__listener(c->bus, head)->counted = 1;
-    for (uint32_t number = head; number != 0; number = evb__ld_rlx(&evb__listener(c->bus, number)->next)) /* under the lock */
+    /* under the lock */
+    for (uint32_t number = head; number != 0; number = evb__ld_rlx(&evb__listener(c->bus, number)->next))
         if (evb__listener_counts(evb__listener(c->bus, number))) c->count++;
 }
 
@@ -79,7 +80,8 @@ static struct pattern_copy measure(const evb_bus *bus, uint32_t head)
 {
     struct pattern_copy p = {.oldest = UINT64_MAX};
 
-    for (uint32_t number = head; number != 0; number = evb__ld_rlx(&evb__listener(bus, number)->next)) { /* under the lock */
+    /* under the lock */
+    for (uint32_t number = head; number != 0; number = evb__ld_rlx(&evb__listener(bus, number)->next)) {
         int64_t order = evb__listener(bus, number)->u.order;
         uint64_t registered = (uint64_t)(order < 0 ? -order : order);
 
@@ -145,7 +147,8 @@ static void sort_patterns(struct pattern_copy *patterns, uint32_t count)
     }
 }
 
-int32_t evb_patterns(evb_bus *bus, int32_t (*fn)(const char *pattern, uint32_t listeners, void *user), void *user)
+int32_t evb_patterns(evb_bus *bus, int32_t (*fn)(const char *pattern, uint32_t listeners, void *user),
+                     void *user)
 {
     struct copying c = {.bus = bus};
     int32_t status = evb__bus_enter(bus), answer = 0;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Putting listeners in: on, once, prepend, listen, and the leak guard.
  *
- * Everything that can fail happens first (record, extra, topic or trie path, a new block for each snapshot that has no room); then all of it is published,
- * which cannot. So a failed call changes nothing that anyone can see.
+ * Everything that can fail happens first (record, extra, topic or trie path, a new block for each snapshot
+ * that has no room); then all of it is published, which cannot. So a failed call changes nothing that anyone
+ * can see.
  */
 #include "bus/bus.h"
 
@@ -22,16 +23,16 @@ struct making {
     struct evb__listener *listener;
     uint32_t number;
     struct evb__extra *extra;
-    evb_topic *topic;                  /* literal */
-    uint32_t place;                    /* wildcard */
+    evb_topic *topic;                   /* literal */
+    uint32_t place;                     /* wildcard */
     struct evb__snapshot_block *blocks; /* prepared, linked by limbo.next */
     bool in_place;                      /* some topic has room without */
 };
 
 static bool needs_extra(const evb_listen_opts *o)
 {
-    return (o->flags & (EVB_ONCE | EVB_MONITOR)) != 0 || o->priority != 0 || o->free_user != NULL || o->owner != NULL ||
-           o->filter != NULL;
+    return (o->flags & (EVB_ONCE | EVB_MONITOR)) != 0 || o->priority != 0 || o->free_user != NULL ||
+           o->owner != NULL || o->filter != NULL;
 }
 
 /* Priority and owner cost nothing at the call; the others need the thunk. */
@@ -132,7 +133,8 @@ static void undo_locked(struct making *m)
 
     while ((block = take_block(m)) != NULL)
         evb__snapshot_drop(block);
-    if (m->place != 0 && evb__trie_head(&m->bus->trie, m->place) == 0) evb__trie_release(&m->bus->trie, m->place);
+    if (m->place != 0 && evb__trie_head(&m->bus->trie, m->place) == 0)
+        evb__trie_release(&m->bus->trie, m->place);
     if (m->topic != NULL) evb__topic_settle_locked(m->bus, m->topic);
     if (m->extra != NULL) {
         evb__owner_remove_locked(m->bus, m->extra);
@@ -160,7 +162,8 @@ static int32_t append_indexed(struct evb__named *named, void *making)
 static void link_newest(struct making *m, uint32_t head)
 {
     if (head != 0) evb__listener(m->bus, head)->prev = m->number;
-    evb__st_rlx(&m->listener->next, head); /* published by the head (trie), or read under the lock only (topic) */
+    /* published by the head (trie), or read under the lock only (topic) */
+    evb__st_rlx(&m->listener->next, head);
     m->listener->prev = 0;
 }
 
@@ -206,8 +209,9 @@ static void commit_locked(struct making *m)
 
 /* ---- the leak guard ---- */
 
-/* How many listeners the pattern has if that is news, else 0. A list's rank never falls below its length, so it is counted only when the rank
- * says that it may have passed the limit; the count then corrects the rank. Speaks once per pattern. */
+/* How many listeners the pattern has if that is news, else 0. A list's rank never falls below its length, so
+ * it is counted only when the rank says that it may have passed the limit; the count then corrects the rank.
+ * Speaks once per pattern. */
 static uint32_t leak_locked(struct making *m)
 {
     struct evb__listener *newest = m->listener;
@@ -220,7 +224,8 @@ static uint32_t leak_locked(struct making *m)
     }
     warned = newest->home.wild.rank & EVB__RANK_WARNED; /* inherited from the one before */
     if (warned != 0 || newest->home.wild.rank <= limit) return 0;
-    for (number = m->number; number != 0; number = evb__ld_rlx(&evb__listener(m->bus, number)->next)) /* under the lock */
+    /* under the lock */
+    for (number = m->number; number != 0; number = evb__ld_rlx(&evb__listener(m->bus, number)->next))
         count++;
     newest->home.wild.rank = count > limit ? count | EVB__RANK_WARNED : count;
     return count > limit ? count : 0;
@@ -243,7 +248,8 @@ static void note_leak_locked(struct making *m, struct leak *leak)
 
 /* ---- the calls ---- */
 
-static int32_t check(struct making *m, evb_bus *bus, const char *pattern, const evb_listen_opts *opts, evb_handler fn, void *user)
+static int32_t check(struct making *m, evb_bus *bus, const char *pattern, const evb_listen_opts *opts,
+                     evb_handler fn, void *user)
 {
     int32_t status = evb__bus_enter(bus);
 
@@ -251,7 +257,8 @@ static int32_t check(struct making *m, evb_bus *bus, const char *pattern, const 
     if (pattern == NULL || fn == NULL) return EVB_EINVAL;
     status = EVB__OPTS_READ(&m->opts, opts);
     if (status != EVB_OK) return status;
-    if ((m->opts.flags & ~(uint32_t)(EVB_ONCE | EVB_PREPEND | EVB_MONITOR)) != 0 || m->opts.reserved != 0) return EVB_EINVAL;
+    if ((m->opts.flags & ~(uint32_t)(EVB_ONCE | EVB_PREPEND | EVB_MONITOR)) != 0 || m->opts.reserved != 0)
+        return EVB_EINVAL;
     m->bus = bus;
     m->fn = fn;
     m->user = user;
@@ -278,8 +285,8 @@ int64_t evb_listen(evb_bus *bus, const char *pattern, const evb_listen_opts *opt
     evb__bus_unlock(bus);
     if (status != EVB_OK) return status;
     if (leak.listeners != 0)
-        evb__log(EVB_LOG_WARN, "listener_leak_suspected", "bus=%s pattern=%s listeners=%u limit=%u", leak.name, leak.pattern,
-                 leak.listeners, leak.limit);
+        evb__log(EVB_LOG_WARN, "listener_leak_suspected", "bus=%s pattern=%s listeners=%u limit=%u",
+                 leak.name, leak.pattern, leak.listeners, leak.limit);
     return id;
 }
 

@@ -8,7 +8,8 @@ _Static_assert(sizeof(void *) != 8 || sizeof(struct evb__listener) == 64, "a lis
 _Static_assert(offsetof(struct evb__listener, entry) ==
                    offsetof(struct evb__listener, one) + sizeof(struct evb__snapshot),
                "a listener begins with a snapshot of one entry");
-_Static_assert((uint64_t)EVB__LISTENER_FAN * EVB__LISTENER_FAN * EVB__LISTENER_CHUNK == (uint64_t)EVB__LISTENER_MAX + 1,
+_Static_assert((uint64_t)EVB__LISTENER_FAN *EVB__LISTENER_FAN *EVB__LISTENER_CHUNK ==
+                   (uint64_t)EVB__LISTENER_MAX + 1,
                "every number has a place");
 
 struct evb__listener *evb__listener(const evb_bus *bus, uint32_t number)
@@ -31,7 +32,8 @@ static int32_t add_chunk(evb_bus *bus, uint32_t number)
     if (fan == NULL) {
         fan = evb__zalloc(sizeof *fan, EVB__ALIGN_MIN);
         if (fan == NULL) return EVB_ENOMEM;
-        evb__st_rel(fan_at, fan); /* pairs with evb__listener; stays until the bus ends, even if the next step fails */
+        /* pairs with evb__listener; stays until the bus ends, even if the next step fails */
+        evb__st_rel(fan_at, fan);
     }
     listeners = evb__zalloc(sizeof *listeners * EVB__LISTENER_CHUNK, EVB__CACHE_LINE);
     if (listeners == NULL) return EVB_ENOMEM;
@@ -48,7 +50,8 @@ int32_t evb__listener_alloc_locked(evb_bus *bus, uint32_t *ret_number)
     } else {
         number = bus->high + 1; /* number 0 means none: the first record of the first chunk stays unused */
         if (number > EVB__LISTENER_MAX) return EVB_EFULL;
-        if ((number == 1 || number % EVB__LISTENER_CHUNK == 0) && add_chunk(bus, number) != EVB_OK) return EVB_ENOMEM;
+        if ((number == 1 || number % EVB__LISTENER_CHUNK == 0) && add_chunk(bus, number) != EVB_OK)
+            return EVB_ENOMEM;
         bus->high = number;
         evb__listener(bus, number)->generation = 1;
     }
@@ -81,7 +84,8 @@ struct evb__listener *evb__listener_by_id_locked(const evb_bus *bus, int64_t id,
     if (number == 0 || number > bus->high) return NULL;
     listener = evb__listener(bus, number);
     if (listener->generation != (uint64_t)id >> EVB__LISTENER_BITS) return NULL;
-    if (evb__ld_rlx(&listener->state) == EVB__LISTENER_FREE) return NULL; /* under the lock; onces only go LIVE -> CLAIMED */
+    /* under the lock; onces only go LIVE -> CLAIMED */
+    if (evb__ld_rlx(&listener->state) == EVB__LISTENER_FREE) return NULL;
     *ret_number = number;
     return listener;
 }
@@ -90,8 +94,10 @@ bool evb__listener_was_issued_locked(const evb_bus *bus, int64_t id)
 {
     uint32_t number = (uint32_t)((uint64_t)id & EVB__LISTENER_MAX);
 
-    /* Generations wrap after 2^31 uses of one record; then this errs, and an off_wait of an id that old waits for nothing. */
-    return number != 0 && number <= bus->high && (uint64_t)id >> EVB__LISTENER_BITS < evb__listener(bus, number)->generation;
+    /* Generations wrap after 2^31 uses of one record; then this errs, and an off_wait of an id that old waits
+     * for nothing. */
+    return number != 0 && number <= bus->high &&
+           (uint64_t)id >> EVB__LISTENER_BITS < evb__listener(bus, number)->generation;
 }
 
 int32_t evb__listener_priority(const struct evb__listener *listener)
@@ -118,7 +124,8 @@ void evb__listeners_fini(evb_bus *bus)
 
         if (fan == NULL) break;
         for (uint32_t c = 0; c < EVB__LISTENER_FAN; c++)
-            evb__free(evb__ld_rlx(&fan->chunk[c]), sizeof(struct evb__listener) * EVB__LISTENER_CHUNK); /* as above */
+            /* as above */
+            evb__free(evb__ld_rlx(&fan->chunk[c]), sizeof(struct evb__listener) * EVB__LISTENER_CHUNK);
         evb__free(fan, sizeof *fan);
         evb__st_rlx(&bus->fans[f], NULL); /* as above */
     }

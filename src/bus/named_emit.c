@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* An emit whose topic has no record: the listeners come straight from the pattern trie. Nothing is interned, nothing allocated.
+/* An emit whose topic has no record: the listeners come straight from the pattern trie. Nothing is interned,
+ * nothing allocated.
  *
- * Matches are gathered into a small array on the stack, in calling order; when more match than fit, the first GATHER_MAX are called and the trie is
- * asked again for those that come after the last one. While it gathers, the emit holds everything that is reached by name; once it has a batch it
- * publishes which listeners (held in its slot), so that a long callback delays the removal of those only.
+ * Matches are gathered into a small array on the stack, in calling order; when more match than fit, the first
+ * GATHER_MAX are called and the trie is asked again for those that come after the last one. While it gathers,
+ * the emit holds everything that is reached by name; once it has a batch it publishes which listeners (held
+ * in its slot), so that a long callback delays the removal of those only.
  */
 #include "bus/bus.h"
 
@@ -31,7 +33,8 @@ static bool comes_before(const struct found *a, const struct found *b)
     return a->priority != b->priority ? a->priority > b->priority : a->order < b->order;
 }
 
-/* Keeps the batch sorted and free of repetitions (AMQP lists may be reported twice); what falls off its end is for the next round. */
+/* Keeps the batch sorted and free of repetitions (AMQP lists may be reported twice); what falls off its end
+ * is for the next round. */
 static void keep(struct gather *g, const struct found *f)
 {
     uint32_t at = g->count, i;
@@ -62,7 +65,8 @@ static void gather_list(uint32_t head, void *arg)
         struct found f = {listener, listener->u.order, evb__listener_priority(listener), number};
 
         next = evb__ld_acq(&listener->next); /* pairs with unlink_from (remove.c) */
-        if (evb__ld_rlx(&listener->state) != EVB__LISTENER_LIVE) continue; /* a hint: the entry's fn decides */
+        /* a hint: the entry's fn decides */
+        if (evb__ld_rlx(&listener->state) != EVB__LISTENER_LIVE) continue;
         if ((ptrdiff_t)((size_t)(f.order < 0 ? -f.order : f.order) - g->registered) > 0) continue;
         if (g->again && !comes_before(&g->last, &f)) continue;
         keep(g, &f);
@@ -79,8 +83,9 @@ static void hold_only(struct evb__slot *slot, struct evb__slot_entry *entry, con
     evb__st_rel(&entry->holds, g->count); /* release: the walk is over, too; pairs with evb__reader_holds */
 }
 
-/* Holding everything again is a new emit to the observers: within one, what is held only shrinks, so whoever found us not in his way need not
- * look again; and what was freed since the last batch could not be seen any more. */
+/* Holding everything again is a new emit to the observers: within one, what is held only shrinks, so whoever
+ * found us not in his way need not look again; and what was freed since the last batch could not be seen any
+ * more. */
 static void announce_again(evb_bus *bus, struct evb__slot *slot, struct evb__slot_entry *entry)
 {
     struct evb__self *self = evb__self();
@@ -88,7 +93,8 @@ static void announce_again(evb_bus *bus, struct evb__slot *slot, struct evb__slo
 
     self->callbacks++; /* this emit is not over: nothing that was deferred may be finished in between */
     mark = evb__reader_leave(slot, entry);
-    evb__st_rel(&entry->holds, EVB__HOLDS_ALL); /* after the generation has stepped; pairs with the last look of in_the_way (reader.c) */
+    /* after the generation has stepped; pairs with the last look of in_the_way (reader.c) */
+    evb__st_rel(&entry->holds, EVB__HOLDS_ALL);
     if (mark != NULL) evb__serve_mark(mark);
     (void)evb__reader_enter(slot, evb__bus_hazard(bus));
     if (self->deferred != NULL) evb__mark_deferred(self);
@@ -108,15 +114,16 @@ static uint32_t call_batch(evb_bus *bus, const struct gather *g, const evb_event
     return called;
 }
 
-int32_t evb__emit_unlisted(evb_bus *bus, struct evb__slot *slot, struct evb__slot_entry *entry, const struct evb__tokens *tokens,
-                           const void *data, size_t size)
+int32_t evb__emit_unlisted(evb_bus *bus, struct evb__slot *slot, struct evb__slot_entry *entry,
+                           const struct evb__tokens *tokens, const void *data, size_t size)
 {
     evb_event event = {.data = data, .size = size, .topic = tokens->name, .topic_len = tokens->size};
     struct gather g;
     uint32_t called = 0;
 
     g.bus = bus;
-    g.registered = evb__ld_acq(&bus->registered); /* pairs with evb_listen: what it counts is in the trie or newer */
+    /* pairs with evb_listen: what it counts is in the trie or newer */
+    g.registered = evb__ld_acq(&bus->registered);
     g.again = false;
     for (;;) {
         g.more = false;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Which listeners belong to an owner: a chained hash, so that evb_off_owner costs what the owner has, not what the bus has. */
+/* Which listeners belong to an owner: a chained hash, so that evb_off_owner costs what the owner has, not
+ * what the bus has. */
 #include "bus/bus.h"
 
 #include "base/alloc.h"

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* Limbo: what was taken out of the bus and may still be under the eyes of an emit.
  *
- * Three lists: listeners (by number), blocks (snapshots, tables), topics. A thing enters without a ticket; the next observation gives all of them one. Things that
- * nobody waits for are observed in batches, so that one barrier serves EVB__LIMBO_BATCH of them; free_user, off_wait and destroy are
- * urgent: observed at once, and the emits in the way are marked, so that the last of them does the rest when it leaves.
+ * Three lists: listeners (by number), blocks (snapshots, tables), topics. A thing enters without a ticket;
+ * the next observation gives all of them one. Things that nobody waits for are observed in batches, so that
+ * one barrier serves EVB__LIMBO_BATCH of them; free_user, off_wait and destroy are urgent: observed at once,
+ * and the emits in the way are marked, so that the last of them does the rest when it leaves.
  *
- * A listener with an extra record leaves in two steps. First its context: no emit of another thread can call it any more and it is not running in
- * this one, so free_user may run. Then its memory: no emit at all still holds its number.
+ * A listener with an extra record leaves in two steps. First its context: no emit of another thread can call
+ * it any more and it is not running in this one, so free_user may run. Then its memory: no emit at all still
+ * holds its number.
  */
 #include "bus/bus.h"
 
@@ -14,7 +16,8 @@
 #include "base/park.h"
 
 #define EVB__LIMBO_BATCH 64
-#define LOOK_AGAIN_NS    1000000 /* where an emit in the way cannot be marked: two buses, nested past the slot's depths */
+#define LOOK_AGAIN_NS                                                                                        \
+    1000000 /* where an emit in the way cannot be marked: two buses, nested past the slot's depths */
 
 static uint64_t *ticket_of(struct evb__listener *listener)
 {
@@ -42,8 +45,8 @@ void evb__limbo_block_locked(evb_bus *bus, struct evb__limbo *block)
     bus->limbo_unswept += block->hazard == 0 ? EVB__LIMBO_BATCH : 1;
 }
 
-/* A topic's ticket has 48 bits: nine years of an observation each microsecond, and after them topics only stay in limbo
- * longer, until no emit at all is in their way. */
+/* A topic's ticket has 48 bits: nine years of an observation each microsecond, and after them topics only
+ * stay in limbo longer, until no emit at all is in their way. */
 #define TOPIC_TICKET_MAX (((uint64_t)1 << 48) - 1)
 
 static void set_topic_ticket(evb_topic *topic, uint64_t ticket)
@@ -82,7 +85,8 @@ bool evb__hazard_of_bus(uintptr_t hazard, const evb_bus *bus)
 {
     if (hazard == EVB__HAZARD_ALL || names_of(hazard, bus)) return true;
     if ((hazard & 2) != 0) return false; /* another bus */
-    return ((const evb_topic *)hazard)->bus == bus; /* a topic that is announced is not freed, see topic_covers */
+    /* a topic that is announced is not freed, see topic_covers */
+    return ((const evb_topic *)hazard)->bus == bus;
 }
 
 struct listener_arg {
@@ -92,12 +96,14 @@ struct listener_arg {
     bool context; /* step one: the context; own emits matter only where the listener itself runs */
 };
 
-static bool topic_matches_listener(const evb_topic *topic, const struct evb__listener *listener, const evb_bus *bus)
+static bool topic_matches_listener(const evb_topic *topic, const struct evb__listener *listener,
+                                   const evb_bus *bus)
 {
     const struct evb__extra *extra = listener->extra;
 
     if (!listener->wild) return listener->home.topic == topic;
-    /* A plain wildcard listener's record is never reached through a topic: its entries carry fn and user themselves. */
+    /* A plain wildcard listener's record is never reached through a topic: its entries carry fn and user
+     * themselves. */
     if (extra == NULL || topic->bus != bus) return false;
     return evb__matches(bus->dialect, extra->text, extra->text_size, topic->name, topic->named.size);
 }
@@ -106,7 +112,9 @@ static bool listener_covers(uintptr_t hazard, const struct evb__slot *slot, uint
 {
     const struct listener_arg *a = arg;
 
-    if (a->context && slot == a->listener->extra->own_slot && (a->listener->extra->own_running & (1u << entry)) == 0) return false;
+    if (a->context && slot == a->listener->extra->own_slot &&
+        (a->listener->extra->own_running & (1u << entry)) == 0)
+        return false;
     if (hazard == EVB__HAZARD_ALL) return true;
     if (names_of(hazard, a->bus)) return evb__reader_holds(slot, entry, a->listener->wild ? a->number : 0);
     if ((hazard & 2) != 0) return false;
@@ -124,21 +132,25 @@ static bool block_covers(uintptr_t hazard, const struct evb__slot *slot, uint32_
 
     if (hazard == EVB__HAZARD_ALL) return true;
     if (a->hazard != 0) return hazard == a->hazard;
-    /* Tables: an emit that has found its listeners does not come back to them. Pairs with the release in emit_unlisted. */
+    /* Tables: an emit that has found its listeners does not come back to them. Pairs with the release in
+     * emit_unlisted. */
     return names_of(hazard, a->bus) && evb__reader_holds(slot, entry, 0);
 }
 
-/* A topic is reached by name (then the bus is announced until the topic is) or by handle (then the topic is). */
+/* A topic is reached by name (then the bus is announced until the topic is) or by handle (then the topic is).
+ */
 static bool topic_covers(uintptr_t hazard, const struct evb__slot *slot, uint32_t entry, const void *arg)
 {
     const struct block_arg *a = arg;
 
-    return hazard == EVB__HAZARD_ALL || hazard == a->hazard || (names_of(hazard, a->bus) && evb__reader_holds(slot, entry, 0));
+    return hazard == EVB__HAZARD_ALL || hazard == a->hazard ||
+           (names_of(hazard, a->bus) && evb__reader_holds(slot, entry, 0));
 }
 
 static bool listener_blocked(const struct listener_arg *arg)
 {
-    struct evb__readers_query query = {.covers = listener_covers, .arg = arg, .ticket = *ticket_of(arg->listener)};
+    struct evb__readers_query query = {
+        .covers = listener_covers, .arg = arg, .ticket = *ticket_of(arg->listener)};
 
     return evb__readers_blocked(&query);
 }
@@ -154,15 +166,17 @@ static void observe(evb_bus *bus)
         if (*ticket_of(evb__listener(bus, number)) != 0) break;
         *ticket_of(evb__listener(bus, number)) = ticket;
     }
-    for (struct evb__limbo *block = bus->limbo_blocks; block != NULL && block->ticket == 0; block = block->next)
+    for (struct evb__limbo *block = bus->limbo_blocks; block != NULL && block->ticket == 0;
+         block = block->next)
         block->ticket = ticket;
-    for (evb_topic *topic = bus->limbo_topics; topic != NULL && topic_ticket(topic) == 0; topic = topic->u.next)
+    for (evb_topic *topic = bus->limbo_topics; topic != NULL && topic_ticket(topic) == 0;
+         topic = topic->u.next)
         set_topic_ticket(topic, ticket);
     bus->limbo_new = 0;
 }
 
-/* References travel with marks, and an emit may take a mark and give its reference back the moment it is placed: so they are
- * taken before, more than enough, and what was not used is returned afterwards. */
+/* References travel with marks, and an emit may take a mark and give its reference back the moment it is
+ * placed: so they are taken before, more than enough, and what was not used is returned afterwards. */
 #define MARKS_MAX ((uint32_t)1 << 24)
 
 struct marks {
@@ -184,7 +198,8 @@ static bool marks_put(struct marks *marks, const struct evb__readers_query *quer
     return marked != 0;
 }
 
-/* An emit that left between the look and now may lose a mark that another waiter had put there: then that waiter is served here. */
+/* An emit that left between the look and now may lose a mark that another waiter had put there: then that
+ * waiter is served here. */
 static void marks_settle(struct marks *marks)
 {
     uint32_t taken;
@@ -192,7 +207,8 @@ static void marks_settle(struct marks *marks)
     evb__readers_settle();
     taken = evb__readers_unmark(marks->bus);
     marks->unused += taken;
-    if (taken != 0) (void)evb__xchg_acqrel(&marks->bus->work, 1); /* we hold the lock: our unlock looks at it */
+    /* we hold the lock: our unlock looks at it */
+    if (taken != 0) (void)evb__xchg_acqrel(&marks->bus->work, 1);
 }
 
 static void marks_end(struct marks *marks)
@@ -200,8 +216,9 @@ static void marks_end(struct marks *marks)
     (void)evb__sub_rel(&marks->bus->refs, marks->unused); /* not the last one: the caller holds his own */
 }
 
-/* Marks the emits in the way of contexts until either none is left or all that are left carry a mark they will find. Ends: an emit that
- * begins now is never in the way, so each turn marks emits out of a set that only shrinks. Answers true when one could not be marked. */
+/* Marks the emits in the way of contexts until either none is left or all that are left carry a mark they
+ * will find. Ends: an emit that begins now is never in the way, so each turn marks emits out of a set that
+ * only shrinks. Answers true when one could not be marked. */
 static bool mark_contexts(evb_bus *bus, uint32_t end)
 {
     struct marks marks = marks_begin(bus);
@@ -209,11 +226,13 @@ static bool mark_contexts(evb_bus *bus, uint32_t end)
 
     do {
         marked = false;
-        for (uint32_t number = bus->limbo_listeners; number != end; number = evb__listener(bus, number)->prev) {
+        for (uint32_t number = bus->limbo_listeners; number != end;
+             number = evb__listener(bus, number)->prev) {
             struct listener_arg arg = {bus, evb__listener(bus, number), number, true};
             struct evb__readers_query query = {listener_covers, &arg, *ticket_of(arg.listener)};
 
-            if (arg.listener->extra == NULL || arg.listener->extra->free_user == NULL || query.ticket == 0) continue;
+            if (arg.listener->extra == NULL || arg.listener->extra->free_user == NULL || query.ticket == 0)
+                continue;
             if (marks_put(&marks, &query, &refused)) marked = true;
         }
         if (marked) marks_settle(&marks);
@@ -222,7 +241,8 @@ static bool mark_contexts(evb_bus *bus, uint32_t end)
     return refused;
 }
 
-/* Frees what no emit can see, from the newest to the one before end; extras go to bus->due. Answers true when a context stays blocked. */
+/* Frees what no emit can see, from the newest to the one before end; extras go to bus->due. Answers true when
+ * a context stays blocked. */
 static bool sweep_listeners(evb_bus *bus, uint32_t end)
 {
     uint32_t number = bus->limbo_listeners, next, kept = end;
@@ -232,7 +252,8 @@ static bool sweep_listeners(evb_bus *bus, uint32_t end)
         struct listener_arg arg = {bus, evb__listener(bus, number), number, false};
         struct evb__extra *extra = arg.listener->extra;
         uint64_t ticket = *ticket_of(arg.listener);
-        /* relaxed: under the lock; see evb__listener_remove_locked for those that are still on the stack of fired onces */
+        /* relaxed: under the lock; see evb__listener_remove_locked for those that are still on the stack of
+         * fired onces */
         bool owed = evb__ld_rlx(&arg.listener->state) == EVB__LISTENER_CLAIMED;
         bool stays = ticket == 0 || owed || listener_blocked(&arg);
 
@@ -304,8 +325,8 @@ static uint32_t first_seen(const evb_bus *bus)
     return number;
 }
 
-/* Old contexts are blocked by marked emits, which ask for a pass when they leave; until then only what is new is looked at, so that many
- * removals behind one long callback cost no more than few. */
+/* Old contexts are blocked by marked emits, which ask for a pass when they leave; until then only what is new
+ * is looked at, so that many removals behind one long callback cost no more than few. */
 void evb__reclaim_locked(evb_bus *bus)
 {
     bool all = bus->look_again || bus->limbo_unswept >= EVB__LIMBO_BATCH, blocked;
@@ -315,7 +336,8 @@ void evb__reclaim_locked(evb_bus *bus)
     evb__readers_lock();
     end = all ? 0 : first_seen(bus);
     if (bus->limbo_new != 0) observe(bus);
-    bus->look_again = mark_contexts(bus, end); /* one could not be marked and will not ask: every unlock looks */
+    /* one could not be marked and will not ask: every unlock looks */
+    bus->look_again = mark_contexts(bus, end);
     blocked = sweep_listeners(bus, end);
     bus->pending = blocked || (!all && bus->pending);
     if (all) {
@@ -368,7 +390,8 @@ static bool still_there(struct evb__departure *departure, bool *ret_refused)
     *ret_refused = false;
     evb__readers_lock();
     if (query->ticket == 0) query->ticket = evb__readers_observe();
-    /* As in mark_contexts; asked last, so that whoever is still there was there after the marks had settled. */
+    /* As in mark_contexts; asked last, so that whoever is still there was there after the marks had settled.
+     */
     while (marks_put(&marks, query, ret_refused))
         marks_settle(&marks);
     blocked = evb__readers_blocked(query);
@@ -385,7 +408,8 @@ void evb__departure_wait(struct evb__departure *departure)
     bus->waiters++;
     /* finished: destroyed by a free_user that this very wait ran; then nobody is left to wait for */
     while (!bus->finished) {
-        uint32_t epoch = evb__ld_acq(&bus->epoch); /* before the look; pairs with the step in evb__bus_unlock */
+        /* before the look; pairs with the step in evb__bus_unlock */
+        uint32_t epoch = evb__ld_acq(&bus->epoch);
         bool refused, blocked = still_there(departure, &refused);
 
         /* acquire: what free_user did; pairs with finish_extras */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Taking listeners out: off, off_wait, off_all, off_owner, fired onces, and all of them when the bus ends.
  *
- * Removal is: out of the list of its pattern, dead in every snapshot that holds it, into limbo. Nothing here can fail, because nothing here allocates.
+ * Removal is: out of the list of its pattern, dead in every snapshot that holds it, into limbo. Nothing here
+ * can fail, because nothing here allocates.
  */
 #include "bus/bus.h"
 
@@ -11,7 +12,8 @@
 
 /* ---- out of the lists ---- */
 
-/* Lists run from new to old. The neighbours' links are followed by readers (emit by name): release, as when they were made. */
+/* Lists run from new to old. The neighbours' links are followed by readers (emit by name): release, as when
+ * they were made. */
 static uint32_t unlink_from(evb_bus *bus, struct evb__listener *listener, uint32_t head, uint32_t number)
 {
     uint32_t next = evb__ld_rlx(&listener->next); /* writers are under the lock */
@@ -57,12 +59,14 @@ static void remove_wild(evb_bus *bus, struct evb__listener *listener, uint32_t n
     if (evb__pattern_split(bus->dialect, text, size, &tokens) == EVB_OK)
         (void)evb__index_match(&bus->index, &tokens, kill_in_topic, &k);
     rest = unlink_from(bus, listener, head, number);
-    if (rest != 0 && head == number) evb__listener(bus, rest)->home.wild.rank |= listener->home.wild.rank & EVB__RANK_WARNED;
+    if (rest != 0 && head == number)
+        evb__listener(bus, rest)->home.wild.rank |= listener->home.wild.rank & EVB__RANK_WARNED;
     if (rest != head) evb__trie_set_head(&bus->trie, place, rest);
     if (rest == 0) evb__trie_release(&bus->trie, place);
 }
 
-/* Which entries of this thread's slot are inside this very listener: only those keep its context from being freed. */
+/* Which entries of this thread's slot are inside this very listener: only those keep its context from being
+ * freed. */
 static void note_running(struct evb__extra *extra, const struct evb__listener *listener)
 {
     struct evb__slot *slot = evb__self()->slot;
@@ -78,8 +82,9 @@ static void note_running(struct evb__extra *extra, const struct evb__listener *l
 static bool retract(evb_bus *bus, struct evb__listener *listener)
 {
     uint8_t state = EVB__LISTENER_LIVE;
-    /* Against the claim in thunk.c: a once has fired or it is removed. One that has fired is owed to bus->fired and keeps its state until it
-     * has come from there, so that its record is not freed while the stack links through it. */
+    /* Against the claim in thunk.c: a once has fired or it is removed. One that has fired is owed to
+     * bus->fired and keeps its state until it has come from there, so that its record is not freed while the
+     * stack links through it. */
     bool live = evb__cas_rlx(&listener->state, &state, EVB__LISTENER_REMOVED);
 
     evb__st_rlx(&listener->entry.fn, evb__dead_listener); /* relaxed: as in kill_in (snapshot.c) */
@@ -118,7 +123,8 @@ void evb__silence_locked(evb_bus *bus)
     for (uint32_t number = bus->high; number > 0; number--) {
         struct evb__listener *listener = evb__listener(bus, number);
 
-        if (evb__ld_rlx(&listener->state) == EVB__LISTENER_FREE || listener->in_limbo) continue; /* under the lock */
+        /* under the lock */
+        if (evb__ld_rlx(&listener->state) == EVB__LISTENER_FREE || listener->in_limbo) continue;
         (void)retract(bus, listener);
         evb__limbo_listener_locked(bus, listener, number);
     }
@@ -130,12 +136,14 @@ void evb__fired_remove_locked(evb_bus *bus)
 
     if (number == 0) return;
     number = evb__xchg_acqrel(&bus->fired, 0); /* acquire: the links; pairs with the push in thunk.c */
-    evb__alloc_pause(true);                    /* an emit may be doing this; what would tidy up does without, until another removal */
+    /* an emit may be doing this; what would tidy up does without, until another removal */
+    evb__alloc_pause(true);
     while (number != 0) {
         struct evb__listener *listener = evb__listener(bus, number);
         uint32_t next = listener->extra->once_next;
 
-        evb__st_rlx(&listener->state, EVB__LISTENER_REMOVED); /* under the lock, and nobody claims a second time */
+        /* under the lock, and nobody claims a second time */
+        evb__st_rlx(&listener->state, EVB__LISTENER_REMOVED);
         /* In limbo already: removed by hand between its claim and now. */
         if (!listener->in_limbo) (void)evb__listener_remove_locked(bus, listener, number);
         number = next;
@@ -145,7 +153,8 @@ void evb__fired_remove_locked(evb_bus *bus)
 
 /* ---- the calls ---- */
 
-static int32_t remove_id_locked(evb_bus *bus, int64_t id, struct evb__listener **ret_listener, uint32_t *ret_number)
+static int32_t remove_id_locked(evb_bus *bus, int64_t id, struct evb__listener **ret_listener,
+                                uint32_t *ret_number)
 {
     struct evb__listener *listener = evb__listener_by_id_locked(bus, id, ret_number);
 
@@ -173,7 +182,7 @@ struct departing {
     const evb_bus *bus;
     const evb_topic *topic; /* literal: only compared */
     bool any_topic;         /* removed earlier, and its pattern is gone: every topic of the bus counts */
-    uint32_t number; /* wildcard: as emits by name hold it; literal: 0 */
+    uint32_t number;        /* wildcard: as emits by name hold it; literal: 0 */
     uint32_t text_size;
     char text[EVB__NAME_MAX + 1];
 };
@@ -223,13 +232,15 @@ int32_t evb_off_wait(evb_bus *bus, int64_t id)
     listener = evb__listener_by_id_locked(bus, id, &number);
     d.any_topic = listener == NULL && evb__listener_was_issued_locked(bus, id);
     if (listener != NULL) describe_locked(&d, listener, number);
-    if (listener != NULL && !evb__in_callback(evb__self()) && listener->extra != NULL && listener->extra->free_user != NULL &&
-        listener->extra->finished == NULL)
+    if (listener != NULL && !evb__in_callback(evb__self()) && listener->extra != NULL &&
+        listener->extra->free_user != NULL && listener->extra->finished == NULL)
         departure.finished = listener->extra->finished = &finished;
     status = remove_id_locked(bus, id, &listener, &number);
-    (void)evb__add_rlx(&bus->refs, 1); /* until the wait is over: a free_user may destroy the bus; the caller's is still there */
+    /* until the wait is over: a free_user may destroy the bus; the caller's is still there */
+    (void)evb__add_rlx(&bus->refs, 1);
     evb__bus_unlock(bus);
-    /* A record that is gone says that no emit will come back to it, not that a plain wildcard is not running: its entries need no record. */
+    /* A record that is gone says that no emit will come back to it, not that a plain wildcard is not running:
+     * its entries need no record. */
     if (listener != NULL || d.any_topic) {
         if (!evb__in_callback(evb__self()))
             evb__departure_wait(&departure);
@@ -247,7 +258,8 @@ static uint32_t remove_all_locked(evb_bus *bus)
     for (uint32_t number = bus->high; number > 0; number--) {
         struct evb__listener *listener = evb__listener(bus, number);
 
-        if (evb__ld_rlx(&listener->state) == EVB__LISTENER_FREE || listener->in_limbo) continue; /* under the lock */
+        /* under the lock */
+        if (evb__ld_rlx(&listener->state) == EVB__LISTENER_FREE || listener->in_limbo) continue;
         if (evb__listener_remove_locked(bus, listener, number)) removed++;
         evb__reclaim_batch_locked(bus);
     }
@@ -291,7 +303,8 @@ int32_t evb_off_all(evb_bus *bus, const char *pattern)
         if (status != EVB_OK) return status;
     }
     evb__bus_lock(bus);
-    if (evb__ld_rlx(&bus->closed) == 0) /* under the lock; destroyed inside a callback: there is nothing left */
+    /* under the lock; destroyed inside a callback: there is nothing left */
+    if (evb__ld_rlx(&bus->closed) == 0)
         removed = pattern == NULL ? remove_all_locked(bus) : remove_pattern_locked(bus, &tokens);
     evb__bus_unlock(bus);
     return (int32_t)removed;

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Snapshots: what an emit runs through. Written in place where readers cannot be misled, copied where they could be.
+/* Snapshots: what an emit runs through. Written in place where readers cannot be misled, copied where they
+ * could be.
  *
- * In place: appending (the entry first, then the count with release: an emit under way keeps the count it took) and killing (fn
- * becomes evb__dead_listener). Everything else (a place in the middle, no room, too many dead) makes a new block, publishes it and puts the old one into limbo.
- * A literal listener alone on its topic serves as the snapshot itself ({one, entry} in its record): most topics have one listener, and no block.
+ * In place: appending (the entry first, then the count with release: an emit under way keeps the count it
+ * took) and killing (fn becomes evb__dead_listener). Everything else (a place in the middle, no room, too
+ * many dead) makes a new block, publishes it and puts the old one into limbo. A literal listener alone on its
+ * topic serves as the snapshot itself ({one, entry} in its record): most topics have one listener, and no
+ * block.
  */
 #include "bus/bus.h"
 
@@ -85,11 +88,13 @@ static struct evb__snapshot *current(evb_topic *topic)
 
 static void publish(evb_topic *topic, struct evb__snapshot *snapshot)
 {
-    evb__st_rel(&topic->snapshot, snapshot); /* the entries; pairs with the load of topic->snapshot in emit.c */
+    /* the entries; pairs with the load of topic->snapshot in emit.c */
+    evb__st_rel(&topic->snapshot, snapshot);
 }
 
 /* Fills the next entry of a block nobody sees yet, or the one behind the count. */
-static void put_entry(struct evb__snapshot_block *block, uint32_t at, struct evb__listener *listener, uint32_t number)
+static void put_entry(struct evb__snapshot_block *block, uint32_t at, struct evb__listener *listener,
+                      uint32_t number)
 {
     struct evb__entry *entry = evb__snapshot_entries(&block->head) + at;
 
@@ -104,7 +109,8 @@ static uint32_t count_of(struct evb__snapshot_block *block)
     return evb__ld_rlx(&block->head.count); /* writers are under the lock */
 }
 
-/* The last live listener of a block, or NULL. Dead entries at the end are few: a block with many is compacted. */
+/* The last live listener of a block, or NULL. Dead entries at the end are few: a block with many is
+ * compacted. */
 static const struct evb__listener *last_of(const evb_bus *bus, struct evb__snapshot_block *block)
 {
     for (uint32_t i = count_of(block); i-- > 0;)
@@ -127,7 +133,8 @@ bool evb__snapshot_fits_locked(const evb_bus *bus, evb_topic *topic, const struc
 }
 
 /* A copy of the live entries with room to grow; with listener != NULL it is merged in at its place. */
-static struct evb__snapshot_block *copy_with(const evb_bus *bus, evb_topic *topic, struct evb__listener *listener, uint32_t number)
+static struct evb__snapshot_block *copy_with(const evb_bus *bus, evb_topic *topic,
+                                             struct evb__listener *listener, uint32_t number)
 {
     struct evb__snapshot *snapshot = current(topic);
     uint32_t alone = 0, count = 0, live = 0, capacity = CAPACITY_MIN, at = 0;
@@ -162,8 +169,8 @@ static struct evb__snapshot_block *copy_with(const evb_bus *bus, evb_topic *topi
     return block;
 }
 
-int32_t evb__snapshot_prepare_locked(evb_bus *bus, evb_topic *topic, const struct evb__listener *listener, uint32_t number,
-                                     struct evb__snapshot_block **ret_block)
+int32_t evb__snapshot_prepare_locked(evb_bus *bus, evb_topic *topic, const struct evb__listener *listener,
+                                     uint32_t number, struct evb__snapshot_block **ret_block)
 {
     *ret_block = NULL;
     if (evb__snapshot_fits_locked(bus, topic, listener)) return EVB_OK;
@@ -171,7 +178,8 @@ int32_t evb__snapshot_prepare_locked(evb_bus *bus, evb_topic *topic, const struc
     return *ret_block != NULL ? EVB_OK : EVB_ENOMEM;
 }
 
-/* Publishes another snapshot (or none); the block before it goes to limbo. An embedded one lives in its listener's record. */
+/* Publishes another snapshot (or none); the block before it goes to limbo. An embedded one lives in its
+ * listener's record. */
 static void replace(evb_bus *bus, evb_topic *topic, struct evb__snapshot *snapshot)
 {
     struct evb__snapshot *old = current(topic);
@@ -181,8 +189,8 @@ static void replace(evb_bus *bus, evb_topic *topic, struct evb__snapshot *snapsh
     if (own_memory) evb__limbo_block_locked(bus, &block_of(old)->limbo);
 }
 
-void evb__snapshot_commit_locked(evb_bus *bus, evb_topic *topic, struct evb__listener *listener, uint32_t number,
-                                 struct evb__snapshot_block *block)
+void evb__snapshot_commit_locked(evb_bus *bus, evb_topic *topic, struct evb__listener *listener,
+                                 uint32_t number, struct evb__snapshot_block *block)
 {
     struct evb__snapshot *snapshot = current(topic);
     uint32_t count;
@@ -210,14 +218,17 @@ static void sort_numbers(const evb_bus *bus, uint32_t *numbers, uint32_t count)
         for (uint32_t i = gap; i < count; i++) {
             uint32_t number = numbers[i], j = i;
 
-            for (; j >= gap && evb__listener_before(evb__listener(bus, number), evb__listener(bus, numbers[j - gap])); j -= gap)
+            for (; j >= gap &&
+                   evb__listener_before(evb__listener(bus, number), evb__listener(bus, numbers[j - gap]));
+                 j -= gap)
                 numbers[j] = numbers[j - gap];
             numbers[j] = number;
         }
     }
 }
 
-struct evb__snapshot_block *evb__snapshot_make_locked(evb_bus *bus, evb_topic *topic, uint32_t *numbers, uint32_t count)
+struct evb__snapshot_block *evb__snapshot_make_locked(evb_bus *bus, evb_topic *topic, uint32_t *numbers,
+                                                      uint32_t count)
 {
     struct evb__snapshot_block *block = new_block(topic, count < CAPACITY_MIN ? CAPACITY_MIN : count);
     uint32_t at = 0;
@@ -225,7 +236,8 @@ struct evb__snapshot_block *evb__snapshot_make_locked(evb_bus *bus, evb_topic *t
     if (block == NULL) return NULL;
     sort_numbers(bus, numbers, count);
     for (uint32_t i = 0; i < count; i++)
-        if (i == 0 || numbers[i] != numbers[i - 1]) put_entry(block, at++, evb__listener(bus, numbers[i]), numbers[i]);
+        if (i == 0 || numbers[i] != numbers[i - 1])
+            put_entry(block, at++, evb__listener(bus, numbers[i]), numbers[i]);
     evb__st_rlx(&block->head.count, at); /* published with the block */
     return block;
 }
@@ -249,7 +261,8 @@ static bool kill_in(struct evb__snapshot_block *block, uint32_t number)
 static void kill_block(struct evb__snapshot_block *block)
 {
     for (uint32_t i = 0, count = count_of(block); i < count; i++)
-        evb__st_rlx(&evb__snapshot_entries(&block->head)[i].fn, evb__dead_listener); /* relaxed: as in kill_in */
+        /* relaxed: as in kill_in */
+        evb__st_rlx(&evb__snapshot_entries(&block->head)[i].fn, evb__dead_listener);
 }
 
 static void compact(evb_bus *bus, evb_topic *topic, struct evb__snapshot_block *block)
@@ -258,27 +271,32 @@ static void compact(evb_bus *bus, evb_topic *topic, struct evb__snapshot_block *
 
     if (live == 0) {
         replace(bus, topic, NULL);
-    } else if (live == 1 && topic->u.list.listeners == 1 && last_of(bus, block) == evb__listener(bus, first)) {
+    } else if (live == 1 && topic->u.list.listeners == 1 &&
+               last_of(bus, block) == evb__listener(bus, first)) {
         publish(topic, &evb__listener(bus, first)->one); /* alone again: needs no block and no memory */
         evb__limbo_block_locked(bus, &block->limbo);
-    } else if (block->dead > live / 4) { /* a dead entry costs an emit several live ones: it goes through the cold path */
+        /* a dead entry costs an emit several live ones: it goes through the cold path */
+    } else if (block->dead > live / 4) {
         struct evb__snapshot_block *copy = copy_with(bus, topic, NULL, 0);
 
         if (copy != NULL) replace(bus, topic, &copy->head); /* no memory: the dead stay a little longer */
     }
 }
 
-void evb__snapshot_kill_locked(evb_bus *bus, evb_topic *topic, const struct evb__listener *listener, uint32_t number)
+void evb__snapshot_kill_locked(evb_bus *bus, evb_topic *topic, const struct evb__listener *listener,
+                               uint32_t number)
 {
     struct evb__snapshot *snapshot = current(topic);
 
     if (snapshot == &listener->one)
         publish(topic, NULL);
-    else if (snapshot != NULL && snapshot->flags == 0 && !is_embedded(bus, topic, snapshot) && kill_in(block_of(snapshot), number))
+    else if (snapshot != NULL && snapshot->flags == 0 && !is_embedded(bus, topic, snapshot) &&
+             kill_in(block_of(snapshot), number))
         compact(bus, topic, block_of(snapshot));
 }
 
-/* The block of a topic in limbo: what it had when its record went, for emits that had found the record before. */
+/* The block of a topic in limbo: what it had when its record went, for emits that had found the record
+ * before. */
 static struct evb__snapshot_block *left_block(evb_topic *topic)
 {
     struct evb__snapshot *snapshot = current(topic);
@@ -319,7 +337,8 @@ uint32_t evb__snapshot_count_locked(const evb_bus *bus, evb_topic *topic)
     uint32_t count = 0;
 
     if (snapshot == NULL) return 0;
-    if (is_embedded(bus, topic, snapshot)) return evb__listener_counts(evb__listener(bus, topic->u.list.first)) ? 1 : 0;
+    if (is_embedded(bus, topic, snapshot))
+        return evb__listener_counts(evb__listener(bus, topic->u.list.first)) ? 1 : 0;
     block = block_of(snapshot);
     for (uint32_t i = 0; i < count_of(block); i++)
         if (index_of(block)[i] != 0 && evb__listener_counts(evb__listener(bus, index_of(block)[i]))) count++;

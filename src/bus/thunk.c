@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* The call of a listener that needs more than its function: filter, once, monitor, free_user. Its entries carry this function and its record. */
+/* The call of a listener that needs more than its function: filter, once, monitor, free_user. Its entries
+ * carry this function and its record. */
 #include "bus/bus.h"
 
-/* The winner of a once hands the removal to whoever holds the bus' lock next, which is this thread if nobody does: an emit never
- * waits for a lock. */
+/* The winner of a once hands the removal to whoever holds the bus' lock next, which is this thread if nobody
+ * does: an emit never waits for a lock. */
 static void fire(evb_bus *bus, struct evb__listener *listener)
 {
     struct evb__extra *extra = listener->extra;
@@ -11,7 +12,8 @@ static void fire(evb_bus *bus, struct evb__listener *listener)
 
     do {
         extra->once_next = head;
-    } while (!evb__cas_acqrel(&bus->fired, &head, extra->number)); /* release: once_next; pairs with evb__fired_remove_locked */
+        /* release: once_next; pairs with evb__fired_remove_locked */
+    } while (!evb__cas_acqrel(&bus->fired, &head, extra->number));
     evb__bus_request(bus);
 }
 
@@ -35,9 +37,11 @@ int32_t evb__thunk(const evb_event *event, void *user)
     if ((flags & EVB_ONCE) != 0) {
         uint8_t live = EVB__LISTENER_LIVE;
 
-        if (!evb__cas_rlx(&listener->state, &live, EVB__LISTENER_CLAIMED)) goto out; /* the one winner; nothing else is published */
+        /* the one winner; nothing else is published */
+        if (!evb__cas_rlx(&listener->state, &live, EVB__LISTENER_CLAIMED)) goto out;
         fire(bus, listener);
-    } else if (evb__ld_rlx(&listener->state) != EVB__LISTENER_LIVE) { /* same thread, or a call that began before the removal */
+        /* same thread, or a call that began before the removal */
+    } else if (evb__ld_rlx(&listener->state) != EVB__LISTENER_LIVE) {
         goto out;
     }
     answer = fn(event, context);

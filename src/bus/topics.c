@@ -7,7 +7,8 @@
 
 #include <string.h>
 
-_Static_assert(sizeof(void *) != 8 || offsetof(evb_topic, name) == 38, "a topic begins with 38 bytes without a gap");
+_Static_assert(sizeof(void *) != 8 || offsetof(evb_topic, name) == 38,
+               "a topic begins with 38 bytes without a gap");
 
 static size_t topic_size(size_t name_size)
 {
@@ -22,7 +23,8 @@ void evb__topic_free(evb_topic *topic)
 
 evb_topic *evb__topic_find_locked(const evb_bus *bus, const char *name, size_t size)
 {
-    struct evb__named *named = evb__names_find(&bus->names, name, size, (uint32_t)evb__hash(name, size, bus->seed));
+    struct evb__named *named =
+        evb__names_find(&bus->names, name, size, (uint32_t)evb__hash(name, size, bus->seed));
 
     return named != NULL ? EVB__CONTAINER(named, evb_topic, named) : NULL;
 }
@@ -39,7 +41,8 @@ static void gather_list(uint32_t head, void *arg)
 {
     struct gather *g = arg;
 
-    for (uint32_t number = head; number != 0; number = evb__ld_rlx(&evb__listener(g->bus, number)->next)) { /* under the lock */
+    /* under the lock */
+    for (uint32_t number = head; number != 0; number = evb__ld_rlx(&evb__listener(g->bus, number)->next)) {
         if (g->numbers != NULL) g->numbers[g->count] = number;
         g->count++;
     }
@@ -78,7 +81,8 @@ int32_t evb__topic_make_locked(evb_bus *bus, const char *name, size_t size, evb_
     }
     status = evb__topic_split(bus->dialect, name, size, &tokens);
     if (status != EVB_OK) return status;
-    if (evb__names_reserve(&bus->names) != EVB_OK || evb__index_reserve(&bus->index, name, size) != EVB_OK) return EVB_ENOMEM;
+    if (evb__names_reserve(&bus->names) != EVB_OK || evb__index_reserve(&bus->index, name, size) != EVB_OK)
+        return EVB_ENOMEM;
     topic = evb__zalloc(topic_size(size), EVB__ALIGN_MIN);
     if (topic == NULL) return EVB_ENOMEM;
     topic->bus = bus;
@@ -128,7 +132,8 @@ int32_t evb_topic_open(evb_bus *bus, const char *name, evb_topic **ret_topic)
         status = evb__topic_make_locked(bus, name, size, &topic);
     }
     if (status == EVB_OK && topic->refs == UINT32_MAX) status = EVB_EFULL;
-    if (status == EVB_OK && topic->refs++ == 0) (void)evb__add_rlx(&bus->refs, 1); /* the bus' memory stays for its handles; ours is held */
+    /* the bus' memory stays for its handles; ours is held */
+    if (status == EVB_OK && topic->refs++ == 0) (void)evb__add_rlx(&bus->refs, 1);
     evb__bus_unlock(bus);
     if (status == EVB_OK) *ret_topic = topic;
     return status;
@@ -141,11 +146,13 @@ void evb_topic_close(evb_topic *topic)
 
     if (topic == NULL) return;
     bus = topic->bus;
-    if (bus->generation != evb__process_generation()) return; /* of the parent process: its memory stays as it is */
+    /* of the parent process: its memory stays as it is */
+    if (bus->generation != evb__process_generation()) return;
     evb__bus_lock(bus);
     last = --topic->refs == 0;
     finished = bus->finished;
-    if (last && !finished && evb__ld_rlx(&bus->closed) == 0) evb__topic_settle_locked(bus, topic); /* under the lock */
+    /* under the lock */
+    if (last && !finished && evb__ld_rlx(&bus->closed) == 0) evb__topic_settle_locked(bus, topic);
     evb__bus_unlock(bus);
     if (!last) return;
     if (finished) {

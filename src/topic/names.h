@@ -52,7 +52,7 @@ struct evb__names {
 };
 
 void evb__names_init(struct evb__names *names, uint64_t seed, struct evb__retirer retirer);
-void evb__names_fini(struct evb__names *names); /* frees the table, not the records */
+void evb__names_fini(struct evb__names *names);       /* frees the table, not the records */
 int32_t evb__names_reserve(struct evb__names *names); /* room for one more insert: EVB_OK or EVB_ENOMEM */
 /* After a reserve; the name is not there yet. Publishes the record (release). */
 void evb__names_insert(struct evb__names *names, struct evb__named *record);
@@ -94,9 +94,9 @@ EVB__INLINE bool evb__names_same(const char *a, const char *b, size_t size)
     return true;
 }
 
-/* Inline: this is most of what an emit by name costs. Readers and writers. acquire: pairs with the release of insert, of remove and of the table's
- * publication in names.c. That a reader who comes after a removal does not see what was removed is the announcement's business
- * (base/reader.h, Orders), not these loads'. */
+/* Inline: this is most of what an emit by name costs. Readers and writers. acquire: pairs with the release of
+ * insert, of remove and of the table's publication in names.c. That a reader who comes after a removal does
+ * not see what was removed is the announcement's business (base/reader.h, Orders), not these loads'. */
 EVB__INLINE struct evb__named *evb__names_find(const struct evb__names *names, const char *name, size_t size,
                                                uint32_t hash)
 {
