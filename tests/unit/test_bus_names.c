@@ -3,61 +3,11 @@
  * tokens, `$`, and which listeners an emit in each dialect reaches. The matcher itself has its tables in
  * test_conformance_*.c. */
 #include "evb_test.h"
+#include "heard.h"
 
 #include <evbus.h>
 #include <stdio.h>
 #include <string.h>
-
-static evb_bus *bus;
-static char trace[64]; /* a letter for each call */
-
-static void begin_dialect(uint32_t dialect)
-{
-    trace[0] = '\0';
-    OK(evb_bus_create(&(evb_bus_opts){.dialect = dialect}, &bus));
-}
-
-static void begin(void)
-{
-    begin_dialect(EVB_TOPICS_DOT);
-}
-
-static void end(void)
-{
-    evb_bus_destroy(bus);
-}
-
-static int32_t say(const evb_event *ev, void *user)
-{
-    size_t n = strlen(trace);
-
-    (void)ev;
-    if (n + 1 < sizeof trace) {
-        trace[n] = *(const char *)user;
-        trace[n + 1] = '\0';
-    }
-    return EVB_OK;
-}
-
-static int32_t ignore(const evb_event *ev, void *user)
-{
-    (void)ev;
-    (void)user;
-    return EVB_OK;
-}
-
-static void *letter(const char *text)
-{
-    return (void *)(uintptr_t)text;
-}
-
-/* What one emit calls, in order. */
-static const char *heard(const char *topic)
-{
-    trace[0] = '\0';
-    (void)evb_emit(bus, topic, NULL, 0);
-    return trace;
-}
 
 /* ---- names ---- */
 

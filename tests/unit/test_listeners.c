@@ -11,62 +11,7 @@
 #include <string.h>
 
 #include "bus/bus.h"
-
-static evb_bus *bus;
-static char trace[256]; /* a letter for each call */
-
-static void begin_dialect(uint32_t dialect)
-{
-    trace[0] = '\0';
-    OK(evb_bus_create(&(evb_bus_opts){.dialect = dialect, .listener_warning = UINT32_MAX}, &bus));
-}
-
-static void begin(void)
-{
-    begin_dialect(EVB_TOPICS_DOT);
-}
-
-static void end(void)
-{
-    evb_bus_destroy(bus);
-}
-
-static int32_t say(const evb_event *ev, void *user)
-{
-    size_t n = strlen(trace);
-
-    (void)ev;
-    if (n + 1 < sizeof trace) {
-        trace[n] = *(const char *)user;
-        trace[n + 1] = '\0';
-    }
-    return EVB_OK;
-}
-
-static int32_t ignore(const evb_event *ev, void *user)
-{
-    (void)ev;
-    (void)user;
-    return EVB_OK;
-}
-
-static void *letter(const char *text)
-{
-    return (void *)(uintptr_t)text;
-}
-
-/* What one emit calls, in order. */
-static const char *heard(const char *topic)
-{
-    trace[0] = '\0';
-    (void)evb_emit(bus, topic, NULL, 0);
-    return trace;
-}
-
-static int64_t listen(const char *pattern, const char *text, evb_listen_opts opts)
-{
-    return ID(evb_listen(bus, pattern, &opts, say, letter(text)));
-}
+#include "heard.h" /* last: its bus would stand in the shadow of parameters */
 
 /* ---- on, once, prepend, off ---- */
 
@@ -125,16 +70,16 @@ TEST(prepended_listeners_run_first_the_last_one_prepended_before_the_others)
 TEST(higher_priorities_run_first_and_prepending_stays_within_one_priority)
 {
     begin();
-    listen("p", "a", (evb_listen_opts){.priority = 0});
-    listen("p", "b", (evb_listen_opts){.priority = 1});
-    listen("p", "c", (evb_listen_opts){.priority = -1});
-    listen(">", "d", (evb_listen_opts){.priority = 1});
-    listen("p", "e", (evb_listen_opts){.priority = INT32_MAX});
-    listen("*", "f", (evb_listen_opts){.priority = INT32_MIN});
-    listen("p", "g", (evb_listen_opts){.priority = 1, .flags = EVB_PREPEND});
-    listen("*", "h", (evb_listen_opts){.flags = EVB_PREPEND});
-    listen("p", "i", (evb_listen_opts){.priority = -1, .flags = EVB_PREPEND});
-    listen("p", "j", (evb_listen_opts){.priority = INT32_MIN});
+    listen_to("p", "a", (evb_listen_opts){.priority = 0});
+    listen_to("p", "b", (evb_listen_opts){.priority = 1});
+    listen_to("p", "c", (evb_listen_opts){.priority = -1});
+    listen_to(">", "d", (evb_listen_opts){.priority = 1});
+    listen_to("p", "e", (evb_listen_opts){.priority = INT32_MAX});
+    listen_to("*", "f", (evb_listen_opts){.priority = INT32_MIN});
+    listen_to("p", "g", (evb_listen_opts){.priority = 1, .flags = EVB_PREPEND});
+    listen_to("*", "h", (evb_listen_opts){.flags = EVB_PREPEND});
+    listen_to("p", "i", (evb_listen_opts){.priority = -1, .flags = EVB_PREPEND});
+    listen_to("p", "j", (evb_listen_opts){.priority = INT32_MIN});
     EQ_STR(heard("p"), "egbdhaicfj");
     EQ_STR(heard("q"), "dhf");
     end();
@@ -147,11 +92,11 @@ TEST(the_order_is_the_same_by_every_way)
 
     begin();
     OK(evb_topic_open(bus, "o.x", &before));
-    listen("o.*", "a", (evb_listen_opts){.priority = 0});
-    listen("*.*", "b", (evb_listen_opts){.priority = 3});
-    listen("o.>", "c", (evb_listen_opts){.flags = EVB_PREPEND});
-    listen("o.*", "d", (evb_listen_opts){.priority = 3});
-    listen(">", "e", (evb_listen_opts){.priority = -3});
+    listen_to("o.*", "a", (evb_listen_opts){.priority = 0});
+    listen_to("*.*", "b", (evb_listen_opts){.priority = 3});
+    listen_to("o.>", "c", (evb_listen_opts){.flags = EVB_PREPEND});
+    listen_to("o.*", "d", (evb_listen_opts){.priority = 3});
+    listen_to(">", "e", (evb_listen_opts){.priority = -3});
     OK(evb_topic_open(bus, "o.y", &after));
     EQ_STR(heard("o.x"), "bdcae");
     EQ_STR(heard("o.y"), "bdcae");
@@ -355,12 +300,12 @@ TEST(a_monitor_is_called_but_counted_nowhere)
     int64_t id;
 
     begin();
-    listen("m", "1", (evb_listen_opts){.flags = EVB_MONITOR});
+    listen_to("m", "1", (evb_listen_opts){.flags = EVB_MONITOR});
     EQ(evb_emit(bus, "m", NULL, 0), 0);
     EQ_STR(trace, "1");
     EQ(evb_listener_count(bus, "m"), 0);
-    listen("m", "2", (evb_listen_opts){0});
-    id = listen("*", "3", (evb_listen_opts){.flags = EVB_MONITOR | EVB_ONCE, .priority = 9});
+    listen_to("m", "2", (evb_listen_opts){0});
+    id = listen_to("*", "3", (evb_listen_opts){.flags = EVB_MONITOR | EVB_ONCE, .priority = 9});
     EQ(evb_listener_count(bus, "m"), 1);
     EQ(evb_listener_count(bus, "other"), 0);
     trace[0] = '\0';
@@ -376,12 +321,12 @@ TEST(off_owner_removes_what_the_owner_has_and_nothing_else)
     int owner, other;
 
     begin();
-    listen("a", "1", (evb_listen_opts){.owner = &owner});
-    listen("b.*", "2", (evb_listen_opts){.owner = &owner, .flags = EVB_MONITOR});
-    listen("a", "3", (evb_listen_opts){.owner = &other});
-    listen("a", "4", (evb_listen_opts){0});
+    listen_to("a", "1", (evb_listen_opts){.owner = &owner});
+    listen_to("b.*", "2", (evb_listen_opts){.owner = &owner, .flags = EVB_MONITOR});
+    listen_to("a", "3", (evb_listen_opts){.owner = &other});
+    listen_to("a", "4", (evb_listen_opts){0});
     for (int i = 0; i < 50; i++)
-        listen(">", "5", (evb_listen_opts){.owner = &trace[i]});
+        listen_to(">", "5", (evb_listen_opts){.owner = &trace[i]});
     EQ(evb_off_owner(bus, &owner), 2);
     EQ(evb_off_owner(bus, &owner), 0);
     EQ_STR(heard("b.x"), "55555555555555555555555555555555555555555555555555");
@@ -481,7 +426,7 @@ static void topic_goes(bool by_handle, evb_free_fn free_user)
     begin();
     memset(&meeting, 0, sizeof meeting);
     back = 0;
-    listen("g.*", "a", (evb_listen_opts){.priority = 2});
+    listen_to("g.*", "a", (evb_listen_opts){.priority = 2});
     (void)ID(evb_listen(bus, "g.*", &(evb_listen_opts){.priority = 1}, topic_goes_then_victim, NULL));
     if (by_handle)
         OK(evb_topic_open(bus, "g.x", &meeting.topic));
@@ -533,8 +478,8 @@ TEST(a_wildcard_that_stays_is_called_when_its_topic_goes_in_the_same_emit)
             OK(evb_topic_open(bus, "g.x", &meeting.topic));
         else
             meeting.literal = ID(evb_on(bus, "g.x", ignore, NULL));
-        listen("g.*", "s", (evb_listen_opts){0});
-        listen("g.>", "t", (evb_listen_opts){.flags = EVB_ONCE});
+        listen_to("g.*", "s", (evb_listen_opts){0});
+        listen_to("g.>", "t", (evb_listen_opts){.flags = EVB_ONCE});
         EQ(by_handle ? evb_topic_emit(meeting.topic, NULL, 0) : evb_emit(bus, "g.x", NULL, 0), 3);
         EQ_STR(trace, "st");
         end();
@@ -560,7 +505,7 @@ TEST(a_wildcard_removed_after_snapshot_and_topic_in_the_same_emit_is_not_called)
                         NULL));
     OK(evb_topic_open(bus, "g.x", &meeting.topic));
     meeting.victim = ID(evb_on(bus, "g.*", must_not_run, NULL));
-    listen("g.*", "s", (evb_listen_opts){0});
+    listen_to("g.*", "s", (evb_listen_opts){0});
     EQ(evb_topic_emit(meeting.topic, NULL, 0), 2);
     EQ_STR(trace, "s");
     end();
@@ -571,10 +516,10 @@ TEST(a_wildcard_removed_after_snapshot_and_topic_in_the_same_emit_is_not_called)
 TEST(off_all_removes_exactly_the_text_of_a_pattern)
 {
     begin();
-    listen("a.b", "1", (evb_listen_opts){0});
-    listen("a.b", "2", (evb_listen_opts){.flags = EVB_MONITOR});
-    listen("a.*", "3", (evb_listen_opts){0});
-    listen("a.>", "4", (evb_listen_opts){.flags = EVB_ONCE});
+    listen_to("a.b", "1", (evb_listen_opts){0});
+    listen_to("a.b", "2", (evb_listen_opts){.flags = EVB_MONITOR});
+    listen_to("a.*", "3", (evb_listen_opts){0});
+    listen_to("a.>", "4", (evb_listen_opts){.flags = EVB_ONCE});
     EQ(evb_off_all(bus, "a.c"), 0);
     EQ(evb_off_all(bus, "*.b"), 0);
     EQ(evb_off_all(bus, "a"), 0);
@@ -592,7 +537,7 @@ TEST(off_all_of_the_bus_removes_everything)
     begin();
     EQ(evb_off_all(bus, NULL), 0);
     for (int i = 0; i < 100; i++)
-        listen(i % 3 == 0   ? "a"
+        listen_to(i % 3 == 0   ? "a"
                : i % 3 == 1 ? "a.*"
                             : ">",
                "1", (evb_listen_opts){.flags = i % 5 == 0 ? EVB_MONITOR : 0});
@@ -835,7 +780,7 @@ TEST(a_listeners_error_is_reported_and_the_others_run_and_all_count)
         memset(&hooked, 0, sizeof hooked);
         (void)ID(evb_listen(bus, "r.*", &(evb_listen_opts){.filter = i < 5 ? NULL : accept_all}, answer,
                             &answers[i % 5]));
-        listen("r.x", "2", (evb_listen_opts){0});
+        listen_to("r.x", "2", (evb_listen_opts){0});
         EQ(evb_emit(bus, "r.x", &hooked, 1), 2);
         EQ_STR(trace, "2");
         EQ(hooked.calls, 1);
