@@ -57,17 +57,19 @@ static struct evb__slot *slot_at(uint32_t index)
     return chunk != NULL ? &chunk->slots[index] : NULL;
 }
 
-static int32_t append_chunk(void)
+/* Sees to it that slot `index` exists. Of threads that need it at the same time one adds the chunk. */
+static int32_t append_chunk(uint32_t index)
 {
-    struct slot_chunk *chunk = evb__zalloc(sizeof *chunk, EVB__CACHE_LINE), *tail = &readers.first,
-                      *next = NULL;
+    struct slot_chunk *chunk, *tail = &readers.first, *next;
 
+    while ((next = evb__ld_acq(&tail->next)) != NULL) /* pairs with the CAS below */
+        tail = next;
+    if (slot_at(index) != NULL) return EVB_OK; /* another thread has been here since the caller looked */
+    chunk = evb__zalloc(sizeof *chunk, EVB__CACHE_LINE);
     if (chunk == NULL) return EVB_ENOMEM;
-    for (;; tail = next) {
-        next = NULL;
-        if (evb__cas_acqrel(&tail->next, &next, chunk))
-            return EVB_OK; /* release: the zeroes; pairs with slot_at */
-    }
+    /* release: the zeroes; pairs with slot_at */
+    if (!evb__cas_acqrel(&tail->next, &next, chunk)) evb__free(chunk, sizeof *chunk);
+    return EVB_OK;
 }
 
 /* Lock-free, because it happens inside a thread's first emit. */
@@ -78,7 +80,7 @@ static int32_t claim_slot(struct evb__slot **ret_slot)
         uint32_t unused = 0, high;
 
         if (slot == NULL) {
-            if (append_chunk() != EVB_OK) return EVB_ENOMEM;
+            if (append_chunk(i) != EVB_OK) return EVB_ENOMEM;
             slot = slot_at(i);
         }
         /* acquire: what the thread before us left; pairs with the release in evb__reader_thread_exit */
