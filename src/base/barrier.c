@@ -96,7 +96,7 @@ int32_t evb__barrier_heavy(void)
 {
     uint32_t never = BARRIER_REFUSED_NEVER;
 
-    if (!evb__barrier_asymmetric()) return EVB_OK; /* both sides use seq_cst operations: nothing left to do */
+    if (!evb__barrier_asymmetric()) return EVB_OK; /* both sides modify one word (reader.h): nothing to do */
     if (evb__likely(barrier_all_threads())) return EVB_OK;
     /* Not registered (so a process restored from a checkpoint may find itself) or a filter: try once more. */
     if (barrier_register() && barrier_all_threads()) return EVB_OK;

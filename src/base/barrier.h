@@ -4,9 +4,9 @@
  *
  * Invariant: if evb__barrier_asymmetric() is true, then for every reader a store made before
  * evb__compiler_barrier() is visible to the writer after evb__barrier_heavy(), or the reader's loads after
- * its barrier see what the writer stored before evb__barrier_heavy(). If it is false, readers use a seq_cst
- * exchange and a seq_cst load instead, writers seq_cst operations, and evb__barrier_heavy() does nothing. The
- * choice is made once, by evb__barrier_init(), before any reader exists: false where the call is missing or
+ * its barrier see what the writer stored before evb__barrier_heavy(). If it is false, readers announce
+ * themselves by a read-modify-write and writers look by one of the same word (reader.h, Orders), and
+ * evb__barrier_heavy() does nothing. The choice is made once, by evb__barrier_init(), before any reader exists: false where the call is missing or
  * refused, under ThreadSanitizer (which cannot see it), and with -DEVB__NO_MEMBARRIER. Threads: any.
  *
  * A child of fork inherits the choice: membarrier registers the address space, and the child's is a copy.

@@ -91,8 +91,8 @@ static int32_t claim_slot(struct evb__slot **ret_slot)
         slot->running = NULL;
         for (uint32_t d = 0; d <= EVB__READER_DEPTHS; d++)
             evb__st_rlx(&slot->entry[d].holds, EVB__HOLDS_ALL); /* published by the hazard's release store */
-        /* sc and before the first hazard: an observer that misses the new height has ordered its own stores
-         * before our loads. Pairs with the sc load in for_each_entry. */
+        /* Before the first hazard: an observer that misses the new height comes before us, as with a hazard.
+         * Pairs with height(). */
         /* acquire also where another thread has raised it: the chain is what orders us */
         high = evb__ld_acq(&readers.high);
         while (high <= i && !evb__cas_sc(&readers.high, &high, i + 1)) {
@@ -272,8 +272,8 @@ static bool put_mark(const struct seen *seen, void *arg)
     void *none = NULL;
 
     if (!in_the_way(seen, m->query)) return false;
-    /* sc: before the look at the hazard that follows; pairs with the reader's sc load in leave. release in
-     * it: what the marker points at; pairs with the xchg that takes the mark. */
+    /* release: what the marker points at; pairs with the exchange that takes the mark. That the mark is found
+     * is settled afterwards. */
     if (evb__cas_sc(&seen->slot->entry[seen->entry].mark, &none, m->marker))
         m->count++;
     else if (none != m->marker)

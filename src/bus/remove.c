@@ -2,7 +2,7 @@
 /* Taking listeners out: off, off_wait, off_all, off_owner, fired onces, and all of them when the bus ends.
  *
  * Removal is: out of the list of its pattern, dead in every snapshot that holds it, into limbo. Nothing here
- * can fail, because nothing here allocates.
+ * can fail, because nothing here needs memory: tidying up does without.
  */
 #include "bus/bus.h"
 
