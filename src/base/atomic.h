@@ -47,6 +47,7 @@
 #define evb__sub_rel(p, v)              atomic_fetch_sub_explicit((p), (v), memory_order_release)
 #define evb__sub_acqrel(p, v)           atomic_fetch_sub_explicit((p), (v), memory_order_acq_rel)
 #define evb__or_rlx(p, v)               atomic_fetch_or_explicit((p), (v), memory_order_relaxed)
+#define evb__or_acqrel(p, v)            atomic_fetch_or_explicit((p), (v), memory_order_acq_rel)
 
 /* Before the object is shared: no other thread can see it yet. */
 #define evb__init(p, v)                 atomic_init((p), (v))

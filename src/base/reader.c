@@ -23,19 +23,15 @@ static struct {
     EVB__ATOMIC(uint32_t) high; /* slots [0, high) have been claimed at some time */
     struct evb__mutex lock;     /* stamps, tickets, marks */
     uint64_t ticket;
-    uint32_t generation; /* of this process image; written before the first object and in a forked child */
     void (*serve)(void *mark);
     void (*finish)(struct evb__self *self);
-} readers = {.lock = EVB__MUTEX_INIT, .generation = 1};
+} readers = {.lock = EVB__MUTEX_INIT};
+
+uint32_t evb__generation_now = 1;
 
 #ifndef EVB__EXPLORE
 EVB__TLS_MODEL _Thread_local struct evb__self evb__self_storage;
 #endif
-
-uint32_t evb__process_generation(void)
-{
-    return readers.generation;
-}
 
 void evb__readers_lock(void)
 {
@@ -73,7 +69,7 @@ static int32_t append_chunk(uint32_t index)
 }
 
 /* Lock-free, because it happens inside a thread's first emit. */
-static int32_t claim_slot(struct evb__slot **ret_slot)
+static int32_t claim_slot(struct evb__slot **ret_slot, uint32_t *ret_number)
 {
     for (uint32_t i = 0;; i++) {
         struct evb__slot *slot = slot_at(i);
@@ -99,6 +95,7 @@ static int32_t claim_slot(struct evb__slot **ret_slot)
         }
         evb__st_rlx(&slot->plain_end, slot->entry + (evb__barrier_asymmetric() ? EVB__READER_DEPTHS : 0));
         *ret_slot = slot;
+        *ret_number = i;
         return EVB_OK;
     }
 }
@@ -347,8 +344,8 @@ void evb__reader_thread_exit(struct evb__self *self)
 
 int32_t evb__readers_init(void (*serve)(void *mark), void (*finish)(struct evb__self *self))
 {
-    readers.serve = serve;
-    readers.finish = finish;
+    if (serve != NULL) readers.serve = serve;
+    if (finish != NULL) readers.finish = finish;
     return EVB_OK;
 }
 
@@ -408,8 +405,8 @@ static void fork_child(void)
         }
         if (slot != self->slot) evb__st_rlx(&slot->used, 0); /* one thread */
     }
-    readers.generation = readers.generation == UINT32_MAX ? 1 : readers.generation + 1;
-    self->generation = self->slot != NULL ? readers.generation : 0;
+    evb__generation_now = evb__generation_now == UINT32_MAX ? 1 : evb__generation_now + 1;
+    self->generation = self->slot != NULL ? evb__generation_now : 0;
     self->deferred = self->owed = NULL;
     evb__barrier_init();
     evb__park_after_fork();
@@ -422,10 +419,11 @@ int32_t evb__readers_init(void (*serve)(void *mark), void (*finish)(struct evb__
     int32_t status = EVB_OK;
 
     evb__mutex_lock(&start.lock);
+    /* Once: threads that have a mark or something deferred read them. */
+    if (serve != NULL && readers.serve == NULL) readers.serve = serve;
+    if (finish != NULL && readers.finish == NULL) readers.finish = finish;
     if (!start.done) {
         evb__barrier_init();
-        readers.serve = serve;
-        readers.finish = finish;
         if (pthread_key_create(&start.key, on_thread_exit) != 0) {
             status = EVB_ENOMEM;
         } else if (pthread_atfork(fork_prepare, fork_parent, fork_child) != 0) {
@@ -454,12 +452,12 @@ int32_t evb__reader_ready(struct evb__self *self, uint32_t object_generation)
 {
     struct evb__slot *slot = NULL;
 
-    if (object_generation != readers.generation) return EVB_EFORKED;
+    if (object_generation != evb__generation_now) return EVB_EFORKED;
     if (self->slot == NULL) {
-        if (claim_slot(&slot) != EVB_OK) return EVB_ENOMEM;
+        if (claim_slot(&slot, &self->number) != EVB_OK) return EVB_ENOMEM;
         self->slot = slot;
         exit_register();
     }
-    self->generation = readers.generation;
+    self->generation = evb__generation_now;
     return EVB_OK;
 }

@@ -86,6 +86,7 @@ struct evb__slot {
 struct evb__self {
     struct evb__slot *slot;
     uint32_t generation;
+    uint32_t number;    /* of the slot: small, and no other living thread's; valid with it */
     uint32_t callbacks; /* hooks, free_user, iteration callbacks of this thread: waiting is refused inside */
     void *deferred;     /* buses destroyed inside a callback, finished when the outermost returns */
     bool no_memory;     /* evb__alloc_pause */
@@ -101,9 +102,16 @@ extern EVB__TLS_MODEL _Thread_local struct evb__self evb__self_storage;
 
 /* Before the first object: barrier choice, fork handlers, key for thread exit; again is nothing. serve gets
  * every mark that a vanishing thread left unserved, finish what a thread deferred when its outermost callback
- * is over. EVB_OK, or EVB_ENOMEM when the system has no thread key left (a later call tries again). */
+ * is over; NULL, both: the caller leaves no marks and defers nothing. EVB_OK, or EVB_ENOMEM when the system
+ * has no thread key left (a later call tries again). */
 int32_t evb__readers_init(void (*serve)(void *mark), void (*finish)(struct evb__self *self));
-uint32_t evb__process_generation(void); /* steps in a forked child; never 0 after init */
+
+/* Written before the first object and in a forked child, by the only thread there is. */
+extern uint32_t evb__generation_now;
+EVB__INLINE uint32_t evb__process_generation(void) /* steps in a forked child; never 0 after init */
+{
+    return evb__generation_now;
+}
 
 /* The cold half of the generation check: gives this thread its slot. EVB_EFORKED when the object is of the
  * parent process, EVB_ENOMEM when a 65th simultaneous thread cannot get one. */

@@ -113,6 +113,7 @@ void evb__x_plain(const void *addr, size_t size, bool write, const struct evb__x
 #define evb__sub_rel(p, v)    X__RMW(p, v, X_SUB, X_REL, "sub.rel", #p)
 #define evb__sub_acqrel(p, v) X__RMW(p, v, X_SUB, X_ACQREL, "sub.acqrel", #p)
 #define evb__or_rlx(p, v)     X__RMW(p, v, X_OR, X_RLX, "or.rlx", #p)
+#define evb__or_acqrel(p, v)  X__RMW(p, v, X_OR, X_ACQREL, "or.acqrel", #p)
 
 #define evb__init(p, v)                                                                                      \
     ({                                                                                                       \
