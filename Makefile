@@ -156,10 +156,10 @@ $(BUILD)/examples/%: $(BUILD)/exobj/examples/c/%.o $(BUILD)/libevbus.a
 
 # ---------------------------------------------------------------------------------------------------- tests
 
-# T chooses test programs by name (with or without test_, % stands for any text), K their tests (cmocka's * and ?).
+# T chooses test programs by name or first words of it (with or without test_, % stands for any text), K their tests (cmocka's * and ?).
 T ?=
 K ?=
-chosen = $(if $(T),$(foreach b,$(1),$(if $(filter $(foreach t,$(T),$t test_$t stress_$t fault_$t),$(basename $(notdir $b))),$b)),$(1))
+chosen = $(if $(T),$(foreach b,$(1),$(if $(filter $(foreach t,$(T),$t test_$t test_$t_%),$(basename $(notdir $b))),$b)),$(1))
 
 define test-program
 $(call test-binary,$(1)): $(BUILD)/testobj/$(1:.c=.o) $(SUPPORT_OBJS) $(BUILD)/testlib/libevbus.a

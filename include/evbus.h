@@ -3,6 +3,7 @@
  *
  *      evbus/base.h      status codes, version, events, allocator, log, hooks
  *      evbus/ring.h      evb_ring: bounded lock-free queues between threads
+ *      evbus/ring_inline.h   the same, compiled into the caller where that pays
  *      evbus/pool.h      evb_pool: worker threads, strands, timers
  *      evbus/bus.h       evb_bus: topics, wildcards, listeners, emit and publish
  *      evbus/queue.h     evb_sub: queued subscriptions, settlement, retries, dead letters
@@ -15,6 +16,7 @@
 
 #include <evbus/base.h>
 #include <evbus/ring.h>
+#include <evbus/ring_inline.h>
 #include <evbus/pool.h>
 #include <evbus/bus.h>
 #include <evbus/queue.h>

@@ -14,7 +14,6 @@
  * A part that arrives defines its functions in its own folder and deletes them here; the linker refuses both
  * at once. Threads: any.
  */
-#include <evbus/ring.h>
 #include <evbus/pool.h>
 #include <evbus/bus.h>
 #include <evbus/queue.h>
@@ -27,86 +26,6 @@
 #if defined(__GNUC__)
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 #endif
-
-/* ---- Rings (ring.h) */
-
-int32_t evb_ring_create(const evb_ring_opts *opts, evb_ring **ret_ring)
-{
-    return EVB_ENOTSUP;
-}
-
-void evb_ring_destroy(evb_ring *ring)
-{
-}
-
-int32_t evb_ring_try_push(evb_ring *ring, const void *elem)
-{
-    return EVB_ENOTSUP;
-}
-
-int32_t evb_ring_try_pop(evb_ring *ring, void *ret_elem)
-{
-    return EVB_ENOTSUP;
-}
-
-int32_t evb_ring_push(evb_ring *ring, const void *elem, int64_t timeout_ns)
-{
-    return EVB_ENOTSUP;
-}
-
-int32_t evb_ring_pop(evb_ring *ring, void *ret_elem, int64_t timeout_ns)
-{
-    return EVB_ENOTSUP;
-}
-
-int32_t evb_ring_try_push_many(evb_ring *ring, const void *elems, uint32_t n)
-{
-    return EVB_ENOTSUP;
-}
-
-int32_t evb_ring_try_pop_many(evb_ring *ring, void *ret_elems, uint32_t n)
-{
-    return EVB_ENOTSUP;
-}
-
-int32_t evb_ring_reserve(evb_ring *ring, uint32_t n, void **ret_elems)
-{
-    return EVB_ENOTSUP;
-}
-
-int32_t evb_ring_commit(evb_ring *ring, uint32_t n)
-{
-    return EVB_ENOTSUP;
-}
-
-int32_t evb_ring_peek(evb_ring *ring, uint32_t n, const void **ret_elems)
-{
-    return EVB_ENOTSUP;
-}
-
-int32_t evb_ring_consume(evb_ring *ring, uint32_t n)
-{
-    return EVB_ENOTSUP;
-}
-
-void evb_ring_close(evb_ring *ring)
-{
-}
-
-uint32_t evb_ring_count(const evb_ring *ring)
-{
-    return 0;
-}
-
-uint32_t evb_ring_capacity(const evb_ring *ring)
-{
-    return 0;
-}
-
-uint64_t evb_ring_dropped(const evb_ring *ring)
-{
-    return 0;
-}
 
 /* ---- Workers, strands and timers (pool.h). */
 

@@ -6,36 +6,64 @@
  * class says what a thread that is stopped in the middle of a call can do to the others. Usable without a
  * bus; the bus' own queues are built on it.
  *
- * Status of this part: declared, exported and not in 0.1.0. Every call answers EVB_ENOTSUP, 0 or nothing; the
- * text says what it will do.
+ * KINDS
+ *
+ *      mode              progress     push        pop         full, empty    bytes, elements of n
+ *      SPSC, pointers    either       wait-free   wait-free   exact          8 a slot
+ *      SPSC              either       wait-free   wait-free   exact          n a slot
+ *      MPMC MPSC SPMC    LOCK_FREE    lock-free   lock-free   exact          8 + n a slot, 64 + n a thread
+ *      MPMC MPSC SPMC    SEQUENCED    blocking    blocking    may be early   8 + n a slot
+ *
+ * Wait-free: a call ends after a bounded number of its own steps. Lock-free: of the threads inside calls
+ * some one always finishes, wherever the others have been stopped. Blocking: no lock is taken, but a
+ * thread that is stopped between claiming a slot and publishing it holds up everything behind that slot
+ * until it goes on. The words are about the try_ calls and the in-place calls; evb_ring_push and
+ * evb_ring_pop wait by their nature, and a thread that is stopped while it wakes sleepers delays these. n
+ * is rounded up to 8 bytes, but not for SPSC.
  *
  * GUARANTEES
  * - Order: elements pushed by one thread come out in that order; with one popper, in one order for all.
- *   Nothing is lost, doubled or torn. Everything a thread wrote before a push is visible to the thread that
- *   pops the element.
+ *   Nothing is lost, doubled or torn. Everything a thread wrote before a push is visible to the thread
+ *   that pops the element.
  * - The capacity is exact and hard: that many elements fit, never one more, and a ring never grows.
- * - SPSC is wait-free on both ends.
- * - MPMC, MPSC and SPMC with EVB_RING_LOCK_FREE (the default) are lock-free in the strict sense: wherever a
- *   thread is stopped inside a try_ call, the others go on, and "full" and "empty" are exact (linearizable).
- *   The lower bound of Aksenov, Koval, Kuznetsov and Paramonov (arXiv 2104.15003) is paid with one spare cell
- *   for every thread that pushes.
- * - With EVB_RING_SEQUENCED they are the slot-sequence ring of Dmitry Vyukov (1024cores, "Bounded MPMC
- *   queue"): about twice as fast uncontended. A thread that is stopped between claiming a slot and publishing
- *   it delays everything behind that slot, and until it goes on "empty" and "full" may be answered although
- *   elements or room lie behind it.
+ * - Exact: EVB_EFULL and EVB_EEMPTY take into account everything that happened before the call, and the
+ *   answers of all threads on an MPMC or SPMC ring fit into one order of the calls (linearizable): at
+ *   one moment during the call all places were taken, or no element was inside. Where one thread has an
+ *   end to itself (SPSC, the pops of MPSC) it works by plain stores, and the other end sees them when
+ *   the processor has made them visible, nanoseconds later. May be early: a finished push may lie behind
+ *   an unfinished one and not be seen, and a freed place behind one that is still being read.
+ * - Close is final: once a pop has answered EVB_ECLOSED no push succeeds, and everything that was pushed
+ *   has been popped.
+ * - Lock-free rings are swap rings: every slot holds the number of a cell, a push fills its thread's
+ *   spare cell and swaps it in by one compare-and-swap. The spare cell pays the lower bound on memory of
+ *   Aksenov, Koval, Kuznetsov and Paramonov (arXiv 2104.15003). A test stops a thread before every
+ *   machine instruction of every call and looks whether the others go on.
+ * - Sequenced rings are those of Dmitry Vyukov (1024cores, "Bounded MPMC queue"): faster, and weaker as
+ *   said.
+ * - SPSC rings of pointers share nothing but the slots (FastForward, PPoPP 2008); those of values
+ *   remember what they saw of the other end (MCRingBuffer, IPDPS 2010).
  *
  * WHAT IT DOES NOT DO
  * - It is not fair between threads that push at the same time, and has no order between them.
- * - It does not check in release builds that only one thread uses a single-producer or single-consumer end.
+ * - It does not check in release builds that only one thread uses a single-producer or single-consumer
+ *   end. Built with -DEVB_DEBUG it ends the process, with the log line ring_misuse, when two are there at
+ *   once.
  * - It does not work across processes.
  *
  * CAVEATS
- * - fork: EVB_EFORKED in the child. Signals: not async-signal-safe, also the wait-free form.
- * - Threads: a thread's spare cell stays in the ring when the thread ends and serves the next one.
+ * - fork: EVB_EFORKED in the child; evb_ring_destroy and evb_ring_close do nothing there, the memory stays.
+ *   Signals: not async-signal-safe, also the wait-free form.
+ * - Threads: a thread's spare cell stays in the ring when the thread ends and serves the next one. Spare
+ *   cells of the first 64 threads come with the ring, but not more than 64 KiB of them (at least one).
+ * - A single producer that is stopped for good inside a push keeps the pops of a closed ring at
+ *   EVB_EEMPTY: its element may still come. So does any producer of a sequenced ring.
+ * - Lock-free rings with many poppers, or with EVB_RING_OVERWRITE, copy an element of up to 32 bytes before
+ *   they know that it is theirs, and again when another thread was faster; larger ones once, afterwards.
  * - Destroy a ring only when no thread is inside a call on it: close it, join, destroy.
  *
  * A PROGRAM
  *
+ *     #include <stdio.h>
  *     #include <evbus/ring.h>
  *
  *     int main(void)
@@ -44,15 +72,20 @@
  *         evb_ring *ring;
  *         uint64_t in = 42, out = 0;
  *
- *         opts.mode = EVB_RING_SPSC;
  *         opts.capacity = 1024;
  *         opts.elem_bytes = sizeof in;
  *         if (evb_ring_create(&opts, &ring) < 0) return 1;
- *         evb_ring_push(ring, &in, EVB_FOREVER);         // one thread
- *         evb_ring_pop(ring, &out, 1000000000);          // another one, waiting up to a second
+ *         evb_ring_push(ring, &in, EVB_FOREVER);
+ *         evb_ring_close(ring);
+ *         while (evb_ring_pop(ring, &out, 1000000000) == EVB_OK)
+ *             printf("%d\n", (int)out);
  *         evb_ring_destroy(ring);
- *         return out == 42 ? 0 : 1;
+ *         return 0;
  *     }
+ *
+ * It prints:
+ *
+ *     42
  */
 #ifndef EVBUS_RING_H
 #define EVBUS_RING_H
@@ -80,7 +113,7 @@ enum {
 /* evb_ring_opts.flags */
 enum {
     EVB_RING_POINTERS = 1, /* SPSC: elements are non-NULL pointers: the fastest form */
-    EVB_RING_OVERWRITE = 2 /* MPMC, MPSC: a full ring drops its oldest and counts it; a push never waits */
+    EVB_RING_OVERWRITE = 2 /* MPMC, MPSC: a full ring drops its oldest and counts it; see evb_ring_try_push */
 };
 
 typedef struct evb_ring_opts {
@@ -100,12 +133,12 @@ typedef struct evb_ring_opts {
  * Returns: EVB_OK.
  * Ownership: the caller's, until evb_ring_destroy. opts is copied.
  * Threads: any thread.
- * Cost: does not block; allocates (capacity x elem_bytes, 8 to 16 bytes a slot and one spare cell a pusher);
- *   no system calls.
+ * Cost: does not block; allocates (about 1.3 KiB and what KINDS says; lock-free 4 KiB and the first spare
+ *   cells, at most 64 KiB, more); may make system calls (the allocator's; the first object of a process
+ *   registers with the kernel).
  * Errors: EVB_EINVAL: a NULL argument, capacity 0 or above its limit, elem_bytes above 1 MiB, an unknown
  *   mode, progress or flag, or a flag that the mode does not have. EVB_ENOMEM: no memory. EVB_ENOTSUP:
  *   struct_size as in base.h.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_ring_create(const evb_ring_opts *opts, evb_ring **ret_ring);
@@ -117,26 +150,29 @@ EVB_API int32_t evb_ring_create(const evb_ring_opts *opts, evb_ring **ret_ring);
  * Threads: owner (no other call on the ring may run or begin).
  * Cost: does not block; does not allocate; no system calls.
  * Errors: none.
- * Status: not in 0.1.0: does nothing.
  * Since: 0.1.0
  */
 EVB_API void evb_ring_destroy(evb_ring *ring);
 
 /* ---- Calls: one element -------------------------------------------------------------------------------- */
 
-/* Appends one element if there is room now. With EVB_RING_OVERWRITE there always is: the oldest goes.
+/* Appends one element if there is room now. With EVB_RING_OVERWRITE there is: on a full ring the oldest
+ * element goes, by the same compare-and-swap in a lock-free ring. In a sequenced one the call takes it out
+ * first: an EVB_ECLOSED of a close at that moment comes after the drop, which is counted; and when another
+ * thread is stopped in the middle of a call it looks on for some hundred microseconds and then answers
+ * EVB_EFULL.
  *
  * Parameters: ring: not NULL. elem: points at elem_bytes bytes; with EVB_RING_POINTERS at a `void *` that is
  *   not NULL.
  * Returns: EVB_OK.
  * Ownership: the bytes are copied.
  * Threads: any thread; owner of the pushing end in SPSC and SPMC.
- * Cost: does not block (takes no lock); may allocate (lock-free: a thread's first push, when more than 64
- *   push); may make system calls (one, when a waiting popper is to be woken).
+ * Cost: does not block (takes no lock); may allocate (lock-free: a thread's first push, when its cell did not
+ *   come with the ring); may make system calls (one, when a waiting popper is to be woken). About one locked
+ *   instruction in MPMC, MPSC and lock-free SPMC, none in SPSC and sequenced SPMC.
  * Errors: EVB_EFULL: no room. EVB_ECLOSED: evb_ring_close was called. EVB_EINVAL: a NULL argument, or a NULL
  *   element with EVB_RING_POINTERS. EVB_ENOMEM: that one allocation failed. EVB_EFORKED: the ring was made
  *   before fork.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_ring_try_push(evb_ring *ring, const void *elem);
@@ -147,11 +183,12 @@ EVB_API int32_t evb_ring_try_push(evb_ring *ring, const void *elem);
  * Returns: EVB_OK.
  * Ownership: the bytes are the caller's copy.
  * Threads: any thread; owner of the popping end in SPSC and MPSC.
- * Cost: does not block (takes no lock); does not allocate; may make system calls (one, to wake a waiting
- *   pusher).
+ * Cost: does not block (takes no lock); may allocate (lock-free MPMC, SPMC and overwriting rings, elements
+ *   above 32 bytes: as a push); may make system calls (one, to wake a waiting pusher). One locked
+ *   instruction in MPMC and SPMC, none in SPSC and MPSC (lock-free MPSC with EVB_RING_OVERWRITE: one).
  * Errors: EVB_EEMPTY: nothing inside. EVB_ECLOSED: closed and drained: nothing will come any more.
- *   EVB_EINVAL: a NULL argument. EVB_EFORKED: the ring was made before fork.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
+ *   EVB_EINVAL: a NULL argument. EVB_ENOMEM: that one allocation failed. EVB_EFORKED: the ring was made
+ *   before fork.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_ring_try_pop(evb_ring *ring, void *ret_elem);
@@ -168,7 +205,6 @@ EVB_API int32_t evb_ring_try_pop(evb_ring *ring, void *ret_elem);
  * Errors: EVB_ETIMEDOUT: no room in time. EVB_EFULL: no room and timeout_ns is 0. EVB_ECLOSED: closed, also
  *   while waiting. EVB_EDEADLK: would wait inside a callback. EVB_EINVAL, EVB_ENOMEM, EVB_EFORKED: as
  *   evb_ring_try_push; EVB_EINVAL also for a timeout below -1.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_ring_push(evb_ring *ring, const void *elem, int64_t timeout_ns);
@@ -180,19 +216,19 @@ EVB_API int32_t evb_ring_push(evb_ring *ring, const void *elem, int64_t timeout_
  * Returns: EVB_OK.
  * Ownership: the bytes are the caller's copy.
  * Threads: any thread, not from a callback if it would wait; owner of the popping end in SPSC and MPSC.
- * Cost: may block (spins for microseconds, then sleeps on a futex); does not allocate; may make system calls
- *   (to sleep and to wake).
+ * Cost: may block (spins for microseconds, then sleeps on a futex); may allocate (as evb_ring_try_pop); may
+ *   make system calls (to sleep and to wake).
  * Errors: EVB_ETIMEDOUT: nothing came in time. EVB_EEMPTY: nothing inside and timeout_ns is 0. EVB_ECLOSED:
  *   closed and drained, also while waiting. EVB_EDEADLK: would wait inside a callback. EVB_EINVAL: a NULL
- *   argument, or a timeout below -1. EVB_EFORKED: the ring was made before fork.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
+ *   argument, or a timeout below -1. EVB_ENOMEM, EVB_EFORKED: as evb_ring_try_pop.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_ring_pop(evb_ring *ring, void *ret_elem, int64_t timeout_ns);
 
 /* ---- Calls: several elements --------------------------------------------------------------------------- */
 
-/* Appends as many of n elements as there is room for now, in their order.
+/* Appends as many of n elements as there is room for now, in their order; other pushers' elements may come
+ * between them. With EVB_RING_OVERWRITE all of them, the oldest going as in evb_ring_try_push.
  *
  * Parameters: ring: not NULL. elems: n x elem_bytes bytes; NULL only when n is 0. n: elements.
  * Returns: how many were taken, from the front: 1 to n; 0 only when n is 0.
@@ -202,7 +238,6 @@ EVB_API int32_t evb_ring_pop(evb_ring *ring, void *ret_elem, int64_t timeout_ns)
  *   poppers).
  * Errors: EVB_EFULL: no room for a single one. EVB_ECLOSED, EVB_EINVAL, EVB_ENOMEM, EVB_EFORKED: as
  *   evb_ring_try_push.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_ring_try_push_many(evb_ring *ring, const void *elems, uint32_t n);
@@ -213,9 +248,9 @@ EVB_API int32_t evb_ring_try_push_many(evb_ring *ring, const void *elems, uint32
  * Returns: how many were taken: 1 to n; 0 only when n is 0.
  * Ownership: the bytes are the caller's copy.
  * Threads: any thread; owner of the popping end in SPSC and MPSC.
- * Cost: does not block (takes no lock); does not allocate; may make system calls (to wake pushers).
- * Errors: EVB_EEMPTY: nothing inside. EVB_ECLOSED, EVB_EINVAL, EVB_EFORKED: as evb_ring_try_pop.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
+ * Cost: does not block (takes no lock); may allocate (as evb_ring_try_pop); may make system calls (to wake
+ *   pushers).
+ * Errors: EVB_EEMPTY: nothing inside. EVB_ECLOSED, EVB_EINVAL, EVB_ENOMEM, EVB_EFORKED: as evb_ring_try_pop.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_ring_try_pop_many(evb_ring *ring, void *ret_elems, uint32_t n);
@@ -234,7 +269,6 @@ EVB_API int32_t evb_ring_try_pop_many(evb_ring *ring, void *ret_elems, uint32_t 
  * Cost: does not block (takes no lock); does not allocate; no system calls.
  * Errors: EVB_EFULL: no room. EVB_ECLOSED: closed. EVB_ENOTSUP: another kind of ring. EVB_EINVAL: a NULL
  *   argument, or n is 0. EVB_EFORKED: the ring was made before fork.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_ring_reserve(evb_ring *ring, uint32_t n, void **ret_elems);
@@ -246,9 +280,9 @@ EVB_API int32_t evb_ring_reserve(evb_ring *ring, uint32_t n, void **ret_elems);
  * Ownership: the room is the ring's again.
  * Threads: owner (the pushing thread).
  * Cost: does not block (takes no lock); does not allocate; may make system calls (to wake the popper).
- * Errors: EVB_EINVAL: NULL, or n is more than is reserved. EVB_ENOTSUP: another kind of ring. EVB_EFORKED:
- *   the ring was made before fork.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
+ * Errors: EVB_ECLOSED: the ring was closed since: nothing is published, the room is given back. EVB_EINVAL:
+ *   NULL, or n is more than is reserved (a push in between gives the room back). EVB_ENOTSUP: another kind of
+ *   ring. EVB_EFORKED: the ring was made before fork.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_ring_commit(evb_ring *ring, uint32_t n);
@@ -263,7 +297,6 @@ EVB_API int32_t evb_ring_commit(evb_ring *ring, uint32_t n);
  * Cost: does not block (takes no lock); does not allocate; no system calls.
  * Errors: EVB_EEMPTY: nothing inside. EVB_ECLOSED: closed and drained. EVB_ENOTSUP: another kind of ring.
  *   EVB_EINVAL: a NULL argument, or n is 0. EVB_EFORKED: the ring was made before fork.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_ring_peek(evb_ring *ring, uint32_t n, const void **ret_elems);
@@ -277,7 +310,6 @@ EVB_API int32_t evb_ring_peek(evb_ring *ring, uint32_t n, const void **ret_elems
  * Cost: does not block (takes no lock); does not allocate; may make system calls (to wake the pusher).
  * Errors: EVB_EINVAL: NULL, or n is more than was shown. EVB_ENOTSUP: another kind of ring. EVB_EFORKED: the
  *   ring was made before fork.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_ring_consume(evb_ring *ring, uint32_t n);
@@ -285,14 +317,14 @@ EVB_API int32_t evb_ring_consume(evb_ring *ring, uint32_t n);
 /* ---- Calls: close and look ----------------------------------------------------------------------------- */
 
 /* Ends pushing for good and wakes everybody who waits. What is inside can still be popped; then pops answer
- * EVB_ECLOSED. Closing again does nothing.
+ * EVB_ECLOSED. A push that runs at the same time succeeds, and is popped, or answers EVB_ECLOSED. Closing
+ * again does nothing.
  *
  * Parameters: ring: NULL is nothing.
  * Ownership: nothing changes hands; the ring still has to be destroyed.
  * Threads: any thread.
  * Cost: does not block; does not allocate; may make system calls (to wake).
  * Errors: none.
- * Status: not in 0.1.0: does nothing.
  * Since: 0.1.0
  */
 EVB_API void evb_ring_close(evb_ring *ring);
@@ -305,7 +337,6 @@ EVB_API void evb_ring_close(evb_ring *ring);
  * Threads: any thread.
  * Cost: does not block (takes no lock); does not allocate; no system calls.
  * Errors: none.
- * Status: not in 0.1.0: answers 0, nothing happens.
  * Since: 0.1.0
  */
 EVB_API uint32_t evb_ring_count(const evb_ring *ring);
@@ -318,7 +349,6 @@ EVB_API uint32_t evb_ring_count(const evb_ring *ring);
  * Threads: any thread.
  * Cost: does not block (takes no lock); does not allocate; no system calls.
  * Errors: none.
- * Status: not in 0.1.0: answers 0, nothing happens.
  * Since: 0.1.0
  */
 EVB_API uint32_t evb_ring_capacity(const evb_ring *ring);
@@ -331,7 +361,6 @@ EVB_API uint32_t evb_ring_capacity(const evb_ring *ring);
  * Threads: any thread.
  * Cost: does not block (takes no lock); does not allocate; no system calls.
  * Errors: none.
- * Status: not in 0.1.0: answers 0, nothing happens.
  * Since: 0.1.0
  */
 EVB_API uint64_t evb_ring_dropped(const evb_ring *ring);

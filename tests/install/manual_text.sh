@@ -67,7 +67,7 @@ check every_entry_has_its_parts_in_order manual include/evbus/*.h
 check every_declared_function_is_checked every_function_is_checked
 check what_is_put_off_is_what_later_c_answers later_agrees src/later.c
 check what_is_put_off_answers_as_its_text_says answers_as_said ''
-check a_put_off_function_that_answers_otherwise_is_found refuses evb_ring_pop answers_as_said evb_ring_pop
+check a_put_off_function_that_answers_otherwise_is_found refuses evb_bus_dot answers_as_said evb_bus_dot
 for part in Parameters Returns Ownership Threads Cost Errors Since; do
     check "an_entry_without_${part}_is_refused" broken bus.h "$off{/^ \* $part:/s/$part:/Something/;}" 'evb_off: has '
 done
@@ -84,8 +84,8 @@ check an_unnamed_parameter_is_refused broken bus.h "$off{s/ id: from/ from/;s/an
 check an_error_that_is_no_status_is_refused broken bus.h "$off{s/EVB_ENOTFOUND/EVB_EMISSING/;}" 'EVB_EMISSING is no status'
 check a_field_without_words_is_refused broken bus.h 's/^\( *uint32_t dialect;\).*/\1/' 'no text for     uint32_t dialect;'
 check a_value_without_words_is_refused broken queue.h 's/^\( *EVB_NACK = 1,\).*/\1/' 'no text for     EVB_NACK = 1,'
-check a_status_in_other_words_is_refused broken ring.h 's/^ \* Status: not in .*/ * Status: later/' 'evb_ring_create: Status: not in the fixed form'
+check a_status_in_other_words_is_refused broken stats.h 's/^ \* Status: not in .*/ * Status: later/' 'evb_bus_dot: Status: not in the fixed form'
 check a_header_without_caveats_is_refused broken pool.h 's/^ \* CAVEATS/ * NOTES/' 'pool.h: has no chapter CAVEATS'
-check a_put_off_function_without_answer_is_refused refuses_later 'put off but not there: evb_ring_pop' '^int32_t evb_ring_pop(' ''
+check a_put_off_function_without_answer_is_refused refuses_later 'put off but not there: evb_bus_dot' '^int64_t evb_bus_dot(' ''
 check an_answer_for_a_built_function_is_refused refuses_later 'there but not put off: evb_off' '^$' 'int32_t evb_off(evb_bus *bus, int64_t id)'
 finish
