@@ -14,28 +14,39 @@ field() {
     sed -n "/^--- /q; s/^$1: *//p" "$2"
 }
 
-# build NAME PATCH: $work/NAME/shapes from the changed copy. Only what the patch touches is compiled again, unless it touches a header.
+# uses DEPENDENCIES SOURCE FILE...: is the source one of the files, or made from one of them?
+uses() {
+    dependencies=$1 source_file=$2
+    shift 2
+    for f in "$@"; do
+        [ "$f" != "$source_file" ] || return 0
+        if grep -q -F -w -e "$f" "$dependencies"; then return 0; fi
+    done
+    return 1
+}
+
+# build NAME PATCH: $work/NAME/shapes from the changed copy. Only what is made from a file that the patch touches is compiled again.
 build() {
     tree=$work/$1
     unit=$(field Unit "$2")
     eval "sources=\${EVB_MODEL_UNIT_$unit:-}"
     [ -n "$sources" ] || { echo "no such unit: '$unit'"; return 1; }
-    mkdir -p "$tree" && cp -r src "$tree/" || return 1
+    mkdir -p "$tree" && cp -r src include "$tree/" || return 1
     # No fuzz: a patch that only nearly fits may change another place than it says.
     patch -d "$tree" -p1 -s -f --fuzz=0 <"$2" || { echo "does not apply: $2"; return 1; }
 
     touched=$(sed -n 's/^+++ b\///p' "$2")
-    case $touched in *.h*) all=1 ;; *) all= ;; esac
+    # The changed copy's headers come before the shipped ones. -O0: it is compiled once and runs for a second. -Wno: a seeded bug may
+    # leave something unused.
+    compile=$(echo "$EVB_MODEL_COMPILE" | sed "s| -Iinclude | -I$tree/include |")
     objects=
     for source in tests/model/shapes_$unit.c $sources; do
         object=$EVB_MODEL_DIR/${source%.c}.o
-        case " $touched " in *"$source"*) changed=1 ;; *) changed=$all ;; esac
-        if [ -n "$changed" ]; then
+        if uses "${object%.o}.d" "$source" $touched; then
             object=$tree/$(basename "$source" .c).o
             copy=$source
             [ -f "$tree/$source" ] && copy=$tree/$source
-            # The changed copy's headers come first; -Wno: a seeded bug may leave something unused.
-            $EVB_MODEL_COMPILE -Wno-error -w -I"$tree/src" -Itests/model -c "$copy" -o "$object" || return 1
+            $compile -O0 -Wno-error -w -I"$tree/src" -Itests/model -c "$copy" -o "$object" || return 1
         fi
         objects="$objects $object"
     done
