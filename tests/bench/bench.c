@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CASES_MAX 64
+#define CASES_MAX 384
 #define INFOS_MAX 8
 
 struct bench_case {

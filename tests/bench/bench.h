@@ -20,7 +20,7 @@
  * first measurement, a warm-up of two slices precedes each. Every batch checks what it did: a wrong result is
  * reported as such and never as a time.
  *
- * Threads: one, except bench_parallel. Compiles as C11 and C++11 (peers).
+ * Threads: one, except bench_parallel and bench_flow. Compiles as C11 and C++11 (peers).
  */
 #ifndef BENCH_H
 #define BENCH_H
@@ -87,6 +87,8 @@ int64_t bench_waited_ns(void); /* how long the calling thread has been ready to 
 void bench_waited_close(void); /* at a thread's end */
 double bench_median(double *values, uint32_t count); /* sorts them */
 int bench_pin(uint32_t which); /* the calling thread to the which-th CPU allowed: its number, or -1 */
+void bench_unpin(void);        /* the calling thread to all CPUs allowed */
+uint32_t bench_cpus(void);     /* how many are allowed */
 uint32_t bench_batch_ms(void);
 
 /* A cheap generator for the choice inside a measured loop (Marsaglia's xorshift32; state never 0). */

@@ -53,6 +53,16 @@ int bench_pin(uint32_t which)
     return -1;
 }
 
+void bench_unpin(void)
+{
+    if (all_known) sched_setaffinity(0, sizeof all, &all);
+}
+
+uint32_t bench_cpus(void)
+{
+    return all_known ? (uint32_t)CPU_COUNT(&all) : 0;
+}
+
 static void *lane_main(void *arg)
 {
     struct lane *lane = arg;
@@ -143,7 +153,7 @@ bool bench_parallel(struct bench_worker *workers, uint32_t count, struct bench_r
     struct lane *lanes;
     uint32_t windows = 0;
 
-    if (!all_known || (uint32_t)CPU_COUNT(&all) < count) {
+    if (bench_cpus() < count) {
         bench_skip(ret, "needs %u CPUs", count);
         return false;
     }
@@ -154,7 +164,7 @@ bool bench_parallel(struct bench_worker *workers, uint32_t count, struct bench_r
         lanes[i].index = i;
         workers[i].wrong = false;
     }
-    sched_setaffinity(0, sizeof all, &all);
+    bench_unpin();
     do {
         run_window(lanes, count);
         collect(lanes, count);

@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define ROWS_MAX   256
+#define ROWS_MAX   1024
 #define ROUNDS_MAX 101
 #define ROW_EXTRAS 8
 #define NOTES_MAX  64

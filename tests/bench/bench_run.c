@@ -23,7 +23,7 @@
 
 #include "bench_report.h"
 
-#define PROGRAMS_MAX 16
+#define PROGRAMS_MAX 32
 #define ANSWER_MS    600000 /* building a million subscriptions in a slow peer, on a busy machine */
 
 struct program {
@@ -117,17 +117,18 @@ static char *hear(struct program *p, char *line, size_t size, bool more)
     return line;
 }
 
-/* only: parts of names with commas between, any of which will do; NULL = everything. */
-static bool wanted(const char *name, const char *only)
+/* only: parts of "NAME IMPL" with commas between, any of which will do; NULL = everything. */
+static bool wanted(const struct bench_row *row, const char *only)
 {
-    char part[40];
+    char part[72], text[72];
 
     if (only == NULL) return true;
+    snprintf(text, sizeof text, "%s %s", row->name, row->impl);
     while (*only != '\0') {
         size_t size = strcspn(only, ",");
 
         snprintf(part, sizeof part, "%.*s", (int)size, only);
-        if (size > 0 && strstr(name, part) != NULL) return true;
+        if (size > 0 && strstr(text, part) != NULL) return true;
         only += only[size] == ',' ? size + 1 : size;
     }
     return false;
@@ -140,7 +141,7 @@ static void add_row(uint32_t program, const char *line, const char *only)
     if (report.rows == ROWS_MAX) return;
     memset(row, 0, sizeof *row);
     if (sscanf(line, "case %39s %23s %u", row->name, row->impl, &row->every) != 3) return;
-    if (!wanted(row->name, only)) return;
+    if (!wanted(row, only)) return;
     row->program = program;
     for (uint32_t i = 0; i < ROUNDS_MAX; i++)
         row->ns.value[i] = NAN;

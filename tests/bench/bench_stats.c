@@ -40,10 +40,24 @@ static bool starts(const char *text, const char *prefix)
     return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
+struct bench_row *stats_ours(struct bench_report *r, const struct bench_row *row)
+{
+    /* A ring case has several of ours: the one that is most like its peers. */
+    static const char *const impls[] = {"evbus", "evbus-ptr", "evbus-val", "evbus-seq"};
+
+    for (uint32_t i = 0; i < sizeof impls / sizeof impls[0]; i++) {
+        struct bench_row *ours = report_find(r, row->name, impls[i]);
+
+        if (ours != NULL) return ours;
+    }
+    return NULL;
+}
+
 struct bench_row *stats_reference(struct bench_report *r, const struct bench_row *row)
 {
     char name[48];
 
+    if (starts(row->name, "ring/")) return stats_ring_reference(r, row);
     if (starts(row->name, "emit/")) return report_find(r, row->name, "raw");
     if (starts(row->name, "threads/2") || starts(row->name, "churn/"))
         return report_find(r, "threads/1", row->impl);
@@ -56,8 +70,7 @@ struct bench_row *stats_reference(struct bench_report *r, const struct bench_row
     return NULL;
 }
 
-/* goal = factor x other + plus, round by round. */
-static struct bench_goal from_row(const struct bench_report *r, const struct bench_row *row,
+struct bench_goal stats_goal_from(const struct bench_report *r, const struct bench_row *row,
                                   const struct bench_row *other, double factor, double plus, const char *text)
 {
     struct bench_goal g = {.known = false};
@@ -79,8 +92,8 @@ static struct bench_goal from_row(const struct bench_report *r, const struct ben
     return g;
 }
 
-static struct bench_goal fixed(const struct bench_report *r, const struct bench_row *row, double ns,
-                               const char *text)
+struct bench_goal stats_goal_fixed(const struct bench_report *r, const struct bench_row *row, double ns,
+                                   const char *text)
 {
     struct bench_goal g = {.known = true, .ns = ns};
 
@@ -89,7 +102,7 @@ static struct bench_goal fixed(const struct bench_report *r, const struct bench_
     return g;
 }
 
-struct bench_goal stats_goal(struct bench_report *r, const struct bench_row *row)
+struct bench_goal stats_goal(struct bench_report *r, const struct bench_row *row, uint32_t which)
 {
     static const struct {
         const char *name;
@@ -99,18 +112,20 @@ struct bench_goal stats_goal(struct bench_report *r, const struct bench_row *row
     const struct bench_goal none = {.known = false};
 
     if (strncmp(row->impl, "evbus", 5) != 0 || stats_of(&row->ns, r->rounds).samples == 0) return none;
+    if (starts(row->name, "ring/")) return stats_ring_goal(r, row, which);
+    if (which > 0) return none;
     if (strcmp(row->name, "emit/1") == 0)
-        return from_row(r, row, report_find(r, row->name, "raw"), 1.05, 4, "raw x 1.05 + 4 ns");
+        return stats_goal_from(r, row, report_find(r, row->name, "raw"), 1.05, 4, "raw x 1.05 + 4 ns");
     if (starts(row->name, "emit/"))
-        return from_row(r, row, report_find(r, row->name, "raw"), 1.05, 3, "raw x 1.05 + 3 ns");
+        return stats_goal_from(r, row, report_find(r, row->name, "raw"), 1.05, 3, "raw x 1.05 + 3 ns");
     if (strcmp(row->name, "threads/2") == 0)
-        return from_row(r, row, report_find(r, "threads/1", row->impl), 1.10, 0, "one thread x 1.10");
+        return stats_goal_from(r, row, report_find(r, "threads/1", row->impl), 1.10, 0, "one thread x 1.10");
     if (strcmp(row->name, "match/1k/cold") == 0)
-        return from_row(r, row, report_find(r, row->name, "nats"), 1.0 / 3, 0, "NATS sublist / 3");
+        return stats_goal_from(r, row, report_find(r, row->name, "nats"), 1.0 / 3, 0, "NATS sublist / 3");
     if (starts(row->name, "match/") && strstr(row->name, "/cold") != NULL)
-        return from_row(r, row, report_find(r, row->name, "nats"), 1.0 / 5, 0, "NATS sublist / 5");
+        return stats_goal_from(r, row, report_find(r, row->name, "nats"), 1.0 / 5, 0, "NATS sublist / 5");
     for (uint32_t i = 0; i < sizeof classes / sizeof classes[0]; i++) {
-        if (strcmp(row->name, classes[i].name) == 0) return fixed(r, row, classes[i].ns, "class");
+        if (strcmp(row->name, classes[i].name) == 0) return stats_goal_fixed(r, row, classes[i].ns, "class");
     }
     return none;
 }

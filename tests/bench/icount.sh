@@ -20,11 +20,11 @@ instructions() { # CASE IMPL N
         sed -n 's/.*Collected : \([0-9]*\).*/\1/p'
 }
 
-printf '%-20s %-10s %s\n' case by 'instructions an operation'
+printf '%-26s %-13s %s\n' case by 'instructions an operation'
 while [ $# -ge 2 ]; do
     short=$(instructions "$1" "$2" 10000)
     long=$(instructions "$1" "$2" 20000)
     [ -n "$short" ] && [ -n "$long" ] || { echo "$1 $2: no count from callgrind" >&2; exit 1; }
-    awk -v c="$1" -v i="$2" -v a="$short" -v b="$long" 'BEGIN { printf "%-20s %-10s %.1f\n", c, i, (b - a) / 10000 }'
+    awk -v c="$1" -v i="$2" -v a="$short" -v b="$long" 'BEGIN { printf "%-26s %-13s %.1f\n", c, i, (b - a) / 10000 }'
     shift 2
 done

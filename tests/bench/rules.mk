@@ -2,7 +2,7 @@
 # make bench, bench-peers, bench-icount. Included by the Makefile.
 #
 # ROUNDS=15   rounds; every case once in each, in a new order
-# ONLY=emit/,match/1k  only cases whose name contains one of these
+# ONLY=emit/,match/1k  only cases whose "NAME BY" contains one of these: ONLY=ring/ the rings, ONLY='ring/1-1/mpmc/8/block evbus-lf' one row
 # NICE=-20    scheduling priority while measuring, where permitted: for a machine with other work on it
 # BENCH_BATCH_MS=20 in the environment: the least time a number is made of
 ROUNDS ?= 15
@@ -13,8 +13,10 @@ BENCH_DIR     := $(BUILD)/bench
 BENCH_JSON    ?= bench.json
 bench-common  := $(BENCH_DIR)/obj/bench.o $(BENCH_DIR)/obj/bench_parallel.o
 bench-samples := $(BENCH_DIR)/match-1k.txt $(BENCH_DIR)/match-100k.txt $(BENCH_DIR)/match-1M.txt
-bench-own     := $(BENCH_DIR)/bench_emit $(BENCH_DIR)/bench_emit_so $(BENCH_DIR)/bench_threads $(BENCH_DIR)/bench_match
-bench-own-run := $(BENCH_DIR)/bench_emit $(BENCH_DIR)/bench_emit_so $(BENCH_DIR)/bench_threads '$(BENCH_DIR)/bench_match $(BENCH_DIR)'
+bench-flow    := $(bench-common) $(BENCH_DIR)/obj/bench_flow.o
+bench-rings   := $(BENCH_DIR)/bench_ring $(BENCH_DIR)/bench_ring_so
+bench-own     := $(BENCH_DIR)/bench_emit $(BENCH_DIR)/bench_emit_so $(BENCH_DIR)/bench_threads $(BENCH_DIR)/bench_match $(bench-rings)
+bench-own-run := $(BENCH_DIR)/bench_emit $(BENCH_DIR)/bench_emit_so $(BENCH_DIR)/bench_threads '$(BENCH_DIR)/bench_match $(BENCH_DIR)' $(bench-rings)
 
 BENCH_RUN = $(BENCH_DIR)/bench_run -r '$(ROUNDS)' $(if $(ONLY),-k '$(ONLY)') $(if $(NICE),-n '$(NICE)') -o '$(BENCH_JSON)' \
 	-i 'compiler $(shell $(CC) --version | head -n 1)' -i 'flags $(CFLAGS) $(REQ_CFLAGS), emit and raw loop: $(ALIGN_LOOPS)'
@@ -25,7 +27,7 @@ bench: $(BENCH_DIR)/bench_run $(bench-own) $(bench-samples) ## our own numbers b
 
 # Times of this mean nothing; that every case answers rightly does.
 bench-smoke: $(BENCH_DIR)/bench_run $(bench-own) $(BENCH_DIR)/match-1k.txt ## every case of the bench once, for its result only, not its time
-	$(Q)BENCH_BATCH_MS=1 $(BENCH_DIR)/bench_run -r 1 -k emit/,name/,handle/,threads/,churn/,onoff/,match/1k $(bench-own-run)
+	$(Q)BENCH_BATCH_MS=1 $(BENCH_DIR)/bench_run -r 1 -k emit/,name/,handle/,threads/,churn/,onoff/,match/1k,ring/ $(bench-own-run)
 
 # ---------------------------------------------------------------------------------------------------- programs
 
@@ -34,22 +36,25 @@ $(BENCH_DIR)/obj/%.o: tests/bench/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(Q)$(COMPILE) -c $< -o $@
 
-# The same source once more for the program that is linked with the shared library.
-$(BENCH_DIR)/obj/bench_emit_so.o: tests/bench/bench_emit.c $(BUILD)/flags
+# The same source once more for the programs that are linked with the shared library.
+$(BENCH_DIR)/obj/%_so.o: tests/bench/%.c $(BUILD)/flags
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
-	$(Q)$(COMPILE) -DBENCH_SHARED '-DBENCH_IMPL="evbus.so"' -c $< -o $@
+	$(Q)$(COMPILE) -DBENCH_SHARED '-DBENCH_IMPL="evbus.so"' '-DBENCH_IMPL_END=".so"' -c $< -o $@
 
-$(BENCH_DIR)/bench_run: $(addprefix $(BENCH_DIR)/obj/,bench_run.o bench_report.o bench_stats.o) $(bench-common)
+$(BENCH_DIR)/bench_run: $(addprefix $(BENCH_DIR)/obj/,bench_run.o bench_report.o bench_stats.o bench_stats_ring.o) $(bench-common)
 $(BENCH_DIR)/bench_workload: $(BENCH_DIR)/obj/bench_workload.o
 $(BENCH_DIR)/bench_emit: $(BENCH_DIR)/obj/bench_emit.o $(BENCH_DIR)/obj/bench_raw.o $(bench-common) $(BUILD)/libevbus.a
 $(BENCH_DIR)/bench_threads: $(BENCH_DIR)/obj/bench_threads.o $(bench-common) $(BUILD)/libevbus.a
 $(BENCH_DIR)/bench_match: $(BENCH_DIR)/obj/bench_match.o $(BENCH_DIR)/obj/workload.o $(bench-common) $(BUILD)/libevbus.a
-$(BENCH_DIR)/bench_run $(BENCH_DIR)/bench_workload $(BENCH_DIR)/bench_emit $(BENCH_DIR)/bench_threads $(BENCH_DIR)/bench_match:
+$(BENCH_DIR)/bench_ring: $(addprefix $(BENCH_DIR)/obj/,bench_ring.o bench_ring_refs.o) $(bench-flow) $(BUILD)/libevbus.a
+$(addprefix $(BENCH_DIR)/,bench_run bench_workload bench_emit bench_threads bench_match bench_ring):
 	$(call say,LD,$@)
 	$(Q)$(LINK) $^ $(LDLIBS) -o $@
 
 $(BENCH_DIR)/bench_emit_so: $(BENCH_DIR)/obj/bench_emit_so.o $(bench-common) $(BUILD)/libevbus.so
+$(BENCH_DIR)/bench_ring_so: $(BENCH_DIR)/obj/bench_ring_so.o $(bench-flow) $(BUILD)/libevbus.so
+$(BENCH_DIR)/bench_emit_so $(BENCH_DIR)/bench_ring_so:
 	$(call say,LD,$@)
 	$(Q)$(LINK) -Wl,-rpath,'$$ORIGIN/..' $^ $(LDLIBS) -o $@
 
@@ -118,14 +123,77 @@ $(BENCH_DIR)/peer_nats: tests/bench/nats/main.go tests/bench/nats/export.go
 	$(Q)GO111MODULE=off GOFLAGS= GOPATH='$(GONATS)' GOCACHE='$(abspath $(BENCH_DIR)/gocache)' \
 		go build -overlay $(BENCH_DIR)/overlay.json -o $@ tests/bench/nats/main.go
 
-bench-peers: $(BENCH_DIR)/bench_run $(bench-own) $(bench-peer-bins) $(bench-samples)
-	$(Q)$(BENCH_RUN) $(bench-missing) $(bench-own-run) $(bench-peer-run)
+# ---- peers of the rings
+
+bench-header-c   = $(shell echo '$(bench-hash)include <$(1)>' | $(CC) -x c -fsyntax-only - 2>/dev/null && echo yes)
+bench-header-cxx = $(shell echo '$(bench-hash)include <$(1)>' | $(bench-cxx) $(CPPFLAGS) -x c++ -fsyntax-only - 2>/dev/null && echo yes)
+bench-debian     = $(or $(shell dpkg-query -W -f '$${Version}' $(1) 2>/dev/null),unknown)
+# Debian's libdisruptor-java puts it here; DISRUPTOR names another jar. rigtorp's headers have no package: clone both repositories and
+# give CPPFLAGS='-isystem dir/SPSCQueue/include -isystem dir/MPMCQueue/include'.
+DISRUPTOR ?= /usr/share/java/disruptor.jar
+bench-ck        := $(call bench-header-c,ck_ring.h)
+bench-dpdk      := $(call bench-has,libdpdk)
+bench-lockfree  := $(call bench-header-cxx,boost/lockfree/queue.hpp)
+bench-tbb       := $(if $(bench-have-cxx),$(call bench-has,tbb))
+bench-rwq       := $(call bench-header-cxx,readerwriterqueue/readerwritercircularbuffer.h)
+bench-cq        := $(call bench-header-cxx,concurrentqueue/blockingconcurrentqueue.h)
+bench-rig-spsc  := $(call bench-header-cxx,rigtorp/SPSCQueue.h)
+bench-rig-mpmc  := $(call bench-header-cxx,rigtorp/MPMCQueue.h)
+bench-javac     := $(shell command -v javac 2>/dev/null)
+bench-disruptor := $(if $(bench-javac),$(wildcard $(DISRUPTOR)))
+
+bench-ring-bins := $(if $(bench-ck),$(BENCH_DIR)/peer_ck) $(if $(bench-dpdk),$(BENCH_DIR)/peer_dpdk) \
+	$(if $(bench-lockfree),$(BENCH_DIR)/peer_lockfree) $(if $(bench-tbb),$(BENCH_DIR)/peer_tbb) \
+	$(if $(bench-rwq)$(bench-cq),$(BENCH_DIR)/peer_moodycamel) $(if $(bench-rig-spsc)$(bench-rig-mpmc),$(BENCH_DIR)/peer_rigtorp)
+bench-ring-run := $(bench-ring-bins) $(if $(bench-disruptor),'java -Dbench.disruptor=$(call bench-debian,libdisruptor-java) -cp $(DISRUPTOR):$(BENCH_DIR)/java PeerDisruptor')
+bench-missing += $(if $(bench-ck),,-m 'Concurrency Kit: no ck_ring.h') \
+	$(if $(bench-dpdk),,-m 'DPDK rte_ring: pkg-config does not know libdpdk') \
+	$(if $(bench-lockfree),,-m 'Boost.Lockfree: no C++ compiler with boost/lockfree/queue.hpp') \
+	$(if $(bench-tbb),,-m 'oneTBB: no C++ compiler, or pkg-config does not know tbb') \
+	$(if $(bench-rwq),,-m 'readerwriterqueue: no readerwriterqueue/readerwritercircularbuffer.h') \
+	$(if $(bench-cq),,-m 'concurrentqueue: no concurrentqueue/blockingconcurrentqueue.h') \
+	$(if $(bench-rig-spsc),,-m 'rigtorp SPSCQueue: no rigtorp/SPSCQueue.h in the include path (CPPFLAGS=-isystem dir)') \
+	$(if $(bench-rig-mpmc),,-m 'rigtorp MPMCQueue: no rigtorp/MPMCQueue.h in the include path (CPPFLAGS=-isystem dir)') \
+	$(if $(bench-disruptor),,-m 'LMAX Disruptor: no javac, or no jar DISRUPTOR=$(DISRUPTOR)')
+
+$(BENCH_DIR)/peer_ck: tests/bench/peer_ck.c $(bench-flow)
+	$(call say,CC,$<)
+	$(Q)$(COMPILE) '-DBENCH_CK_VERSION="$(or $(shell pkg-config --modversion ck 2>/dev/null),unknown)"' $(LDFLAGS) $(filter %.c %.o,$^) -o $@
+
+# gnu11: its headers use GNU keywords. -march of its own .pc file: they use SSE4 beyond the x86-64 base.
+$(BENCH_DIR)/peer_dpdk: tests/bench/peer_dpdk.c $(bench-flow)
+	$(call say,CC,$<)
+	$(Q)$(COMPILE) -std=gnu11 $(call bench-pkg-cflags,libdpdk) $(LDFLAGS) $(filter %.c %.o,$^) \
+		$(shell pkg-config --libs-only-L libdpdk) -lrte_ring -lrte_eal -o $@
+
+$(BENCH_DIR)/peer_lockfree $(BENCH_DIR)/peer_tbb $(BENCH_DIR)/peer_moodycamel $(BENCH_DIR)/peer_rigtorp: $(BENCH_DIR)/%: tests/bench/%.cpp $(bench-flow) \
+		tests/bench/bench_flow.h tests/bench/bench_flow_loops.h
+	$(call say,CXX,$<)
+	$(Q)$(bench-cxx) $(CPPFLAGS) $(bench-flags-$*) $(LDFLAGS) $(filter %.cpp %.o,$^) $(bench-libs-$*) -o $@
+bench-libs-peer_tbb = $(shell pkg-config --libs tbb)
+bench-flags-peer_tbb = $(call bench-pkg-cflags,tbb)
+bench-flags-peer_moodycamel = '-DBENCH_RWQ_VERSION="$(call bench-debian,libreaderwriterqueue-dev)"' \
+	'-DBENCH_CQ_VERSION="$(call bench-debian,libconcurrentqueue-dev)"'
+
+$(BENCH_DIR)/java/PeerDisruptor.class: tests/bench/PeerDisruptor.java
+	$(call say,JAVAC,$<)
+	@mkdir -p $(@D)
+	$(Q)javac -cp '$(DISRUPTOR)' -d $(@D) $<
+
+bench-peers: $(BENCH_DIR)/bench_run $(bench-own) $(bench-peer-bins) $(bench-ring-bins) \
+		$(if $(bench-disruptor),$(BENCH_DIR)/java/PeerDisruptor.class) $(bench-samples)
+	$(Q)$(BENCH_RUN) $(bench-missing) $(bench-own-run) $(bench-peer-run) $(bench-ring-run)
 endif
 bench-peers: ## the same beside the peers that are installed, interleaved in one run
 
 # ---------------------------------------------------------------------------------------------------- instructions
 
-bench-icount: $(BENCH_DIR)/bench_emit ## instructions of one emit and of the raw loop, counted by callgrind
-	$(Q)tests/bench/icount.sh $(BENCH_DIR)/bench_emit
+bench-icount-rings := $(foreach c,spsc/8@evbus-ptr spsc/8@evbus-ptr.inl spsc/8@evbus-val spsc/8@evbus-val.inl spsc/64@evbus-val spsc/8/block@evbus-val \
+	mpmc/8@evbus-lf mpmc/64@evbus-lf mpmc/8/block@evbus-lf mpsc/8@evbus-lf spmc/8@evbus-lf \
+	mpmc/8@evbus-seq mpmc/64@evbus-seq mpmc/8/block@evbus-seq mpsc/8@evbus-seq spmc/8@evbus-seq mpmc/8@vyukov,$(subst @, ,ring/pair/$c))
+
+bench-icount: $(BENCH_DIR)/bench_emit $(BENCH_DIR)/bench_ring ## instructions of one emit, of the raw loop, of a push and a pop, counted by callgrind
+	$(Q)$(if $(findstring ring/,$(ONLY)),:,tests/bench/icount.sh $(BENCH_DIR)/bench_emit)
+	$(Q)tests/bench/icount.sh $(BENCH_DIR)/bench_ring $(bench-icount-rings)
 
 -include $(wildcard $(BENCH_DIR)/obj/*.d $(BENCH_DIR)/*.d)
