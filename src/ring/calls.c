@@ -104,19 +104,20 @@ EVB__INLINE int32_t pointers_pop(evb_ring *ring, void *ret_elems, uint32_t n, ui
     return (int32_t)done;
 }
 
-/* Up to where the memory ends; the rest stands at its beginning. */
-EVB__INLINE uint32_t before_the_end(const evb_ring *ring, uint32_t position, uint32_t n)
+/* Of n elements from position on, those up to where the memory ends; the rest stands at its beginning. One is
+ * always in one piece: most says what n can be. */
+EVB__INLINE uint32_t before_the_end(const evb_ring *ring, uint32_t position, uint32_t n, uint32_t most)
 {
     uint32_t straight = ring->front.c.s.mask + 1 - (position & ring->front.c.s.mask);
 
-    return n < straight ? n : straight;
+    return most == 1 || n < straight ? n : straight;
 }
 
 EVB__INLINE int32_t values_push(evb_ring *ring, const void *elems, uint32_t n, uint32_t size, uint32_t stride)
 {
     struct evb__ring_front *front = &ring->front;
     uint32_t now = EVB__RING_LD_RLX(&front->producer.next); /* our own */
-    uint32_t room = evb__spsc_room(front, n), straight = before_the_end(ring, now, room);
+    uint32_t room = evb__spsc_room(front, n), straight = before_the_end(ring, now, room, n);
 
     (void)stride;
     if (evb__unlikely(room == 0)) return evb__spsc_full(front);
@@ -140,7 +141,7 @@ EVB__INLINE int32_t values_pop(evb_ring *ring, void *ret_elems, uint32_t n, uint
         filled = evb__spsc_filled(front, n);
         if (filled == 0) return EVB_EEMPTY;
     }
-    straight = before_the_end(ring, now, filled);
+    straight = before_the_end(ring, now, filled, n);
     EVB__RING_COPY_OUT(ret_elems, evb__spsc_at(front, now), (size_t)straight * size);
     if (filled != straight)
         EVB__RING_COPY_OUT((char *)ret_elems + (size_t)straight * size, (char *)front->c.s.slots,
