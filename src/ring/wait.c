@@ -2,14 +2,18 @@
 /* The blocking calls: try, look around for as long as waking a thread takes, then sleep. */
 #include "base/clock.h"
 #include "base/reader.h"
+#include "base/thread.h"
 #include "ring/check.h"
 #include "ring/eventcount.h"
 #include "ring/ring.h"
 
-/* A spin shorter than a wake-up makes both ends fall asleep in turn, so it is measured in time. Between two
- * looks the pauses grow: who looks as fast as he can meets the other end in the same cache lines, and both
- * become slow. The turns bound the loop when the clock stands still. */
+/* Looking around for less than a wake-up takes makes both ends fall asleep in turn, so it is measured in
+ * time. Between two looks the pauses grow: who looks as fast as he can meets the other end in the same cache
+ * lines, and both become slow. Soon the processor is offered to others between two looks: with more threads
+ * than processors the one that is waited for may need just this one. The turns bound the loop when the clock
+ * stands still. */
 #define SPIN_NS        20000
+#define SPIN_YIELD_NS  2000
 #define SPIN_TURNS     256
 #define SPIN_PAUSE_MAX 16
 
@@ -47,17 +51,21 @@ static int32_t spin(const struct waiting *w)
 #else
 static int32_t spin(const struct waiting *w)
 {
-    int64_t start = evb__clock_mono();
-    uint32_t pauses = 1, turn = 0;
+    int64_t start = evb__clock_mono(), spent = 0;
+    uint32_t pauses = 1;
     int32_t rc;
 
     for (uint32_t i = 0; i < SPIN_TURNS; i++) {
-        for (uint32_t p = 0; p < pauses; p++)
-            evb__spin_pause(turn++);
+        if (spent >= SPIN_YIELD_NS)
+            evb__thread_yield();
+        else
+            for (uint32_t p = 0; p < pauses; p++)
+                evb__spin_pause(p);
         rc = attempt(w);
         if (!undecided(rc)) return rc;
         if (pauses < SPIN_PAUSE_MAX) pauses *= 2;
-        if (evb__clock_mono() - start >= SPIN_NS) break;
+        spent = evb__clock_mono() - start;
+        if (spent >= SPIN_NS) break;
     }
     return rc;
 }
