@@ -195,24 +195,27 @@ int32_t evb_ring_consume(evb_ring *ring, uint32_t n)
 static uint32_t swap_count(const evb_ring *ring)
 {
     uint64_t capacity = (uint64_t)ring->front.c.s.mask + 1;
-    /* acquire: as in push and pop, so that what this thread knows of is counted; pairs with evb__swap_raise
-     */
+    /* acquire: as in push and pop, to count what this thread knows of; pairs with evb__swap_raise */
     uint64_t head = evb__ld_acq(&ring->head), tail = evb__ld_acq(&ring->tail);
 
     for (uint64_t i = 0; i < 2 * capacity; i++) {
         uint64_t word = evb__ld_acq(evb__swap_slot(ring, head)); /* pairs with the CAS of a pop */
 
-        if ((int64_t)(word - (evb__swap_lap(ring, head) + EVB__SWAP_LAP)) < 0) break; /* not popped */
+        if ((word ^ evb__swap_lap(ring, head)) < EVB__SWAP_LAP) break; /* not popped */
         head = evb__swap_forward(ring, &ring->head, head, word, false);
     }
-    if ((int64_t)(tail - head) < 0) tail = head;
+    /* By what a word can tell apart: a hint may be behind by all laps. */
+    if ((int64_t)((tail - head) << ring->shift) < 0) tail = head;
     for (uint64_t i = 0; i < 2 * capacity; i++) {
         uint64_t word = evb__ld_acq(evb__swap_slot(ring, tail)); /* pairs with the CAS of a push */
+        uint64_t lap = evb__swap_lap(ring, tail);
 
-        if ((int64_t)(word - (evb__swap_lap(ring, tail) | EVB__SWAP_FULL)) < 0) break; /* not pushed */
+        if ((word ^ lap) < EVB__SWAP_FULL) break;                                      /* not pushed */
+        if ((word ^ (lap - EVB__SWAP_LAP)) - EVB__SWAP_FULL < EVB__SWAP_SEALED) break; /* nor popped before */
         tail = evb__swap_forward(ring, &ring->tail, tail, word, true);
     }
-    return (uint32_t)(tail - head < capacity ? tail - head : capacity);
+    tail = (tail - head) << ring->shift >> ring->shift;
+    return (uint32_t)(tail < capacity ? tail : capacity);
 }
 
 uint32_t evb_ring_count(const evb_ring *ring)
