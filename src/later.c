@@ -14,7 +14,6 @@
  * A part that arrives defines its functions in its own folder and deletes them here; the linker refuses both
  * at once. Threads: any.
  */
-#include <evbus/pool.h>
 #include <evbus/bus.h>
 #include <evbus/queue.h>
 #include <evbus/store.h>
@@ -26,76 +25,6 @@
 #if defined(__GNUC__)
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 #endif
-
-/* ---- Workers, strands and timers (pool.h). */
-
-int32_t evb_pool_create(const evb_pool_opts *opts, evb_pool **ret_pool)
-{
-    return EVB_ENOTSUP;
-}
-
-int32_t evb_pool_submit(evb_pool *pool, evb_task_fn fn, void *arg, int64_t timeout_ns)
-{
-    return EVB_ENOTSUP;
-}
-
-int32_t evb_pool_submit_many(evb_pool *pool, evb_task_fn fn, void *const *args, uint32_t n)
-{
-    return EVB_ENOTSUP;
-}
-
-int64_t evb_pool_submit_after(evb_pool *pool, int64_t delay_ns, evb_task_fn fn, void *arg)
-{
-    return EVB_ENOTSUP;
-}
-
-int64_t evb_pool_submit_every(evb_pool *pool, int64_t period_ns, evb_task_fn fn, void *arg)
-{
-    return EVB_ENOTSUP;
-}
-
-int32_t evb_pool_cancel(evb_pool *pool, int64_t timer_id)
-{
-    return EVB_ENOTSUP;
-}
-
-int32_t evb_pool_cancel_wait(evb_pool *pool, int64_t timer_id)
-{
-    return EVB_ENOTSUP;
-}
-
-int32_t evb_pool_wait_idle(evb_pool *pool, int64_t timeout_ns)
-{
-    return EVB_ENOTSUP;
-}
-
-int32_t evb_pool_shutdown(evb_pool *pool, uint32_t mode, int64_t timeout_ns)
-{
-    return EVB_ENOTSUP;
-}
-
-void evb_pool_destroy(evb_pool *pool)
-{
-}
-
-int32_t evb_strand_create(evb_pool *pool, uint32_t capacity, evb_strand **ret_strand)
-{
-    return EVB_ENOTSUP;
-}
-
-int32_t evb_strand_submit(evb_strand *strand, evb_task_fn fn, void *arg, int64_t timeout_ns)
-{
-    return EVB_ENOTSUP;
-}
-
-int32_t evb_strand_submit_many(evb_strand *strand, evb_task_fn fn, void *const *args, uint32_t n)
-{
-    return EVB_ENOTSUP;
-}
-
-void evb_strand_destroy(evb_strand *strand)
-{
-}
 
 /* ---- The bus beyond listeners (bus.h): publishing to queues, loans, retained events and request-reply come
  * with the queues. */

@@ -6,26 +6,28 @@
  * once, on whichever thread is free. Timers need no thread of their own. Usable without a bus; a bus starts a
  * pool when its first queue has a handler.
  *
- * Status of this part: declared, exported and not in 0.1.0. Every call answers EVB_ENOTSUP or does nothing;
- * the text says what it will do.
- *
  * GUARANTEES
  * - Every argument that was accepted is run exactly once or handed to on_discard exactly once.
  * - Everything a thread wrote before a submit is visible to the task. A strand's task sees what the one
  *   before it wrote.
  * - Nothing is unbounded: queues have a capacity, scheduling a strand cannot fail.
- * - An idle pool does not wake up. Timers are never early; they run by the monotonic clock.
+ * - An idle pool does not wake up, and has no thread for its timers: a worker that sleeps anyway sleeps until
+ *   the next one. Timers are never early; they run by the monotonic clock.
+ * - Submitting is lock-free but for waking a worker that sleeps; no lock is held while a task runs.
  *
  * WHAT IT DOES NOT DO
  * - It does not order plain tasks: use a strand. It has no priorities.
+ * - It does not run a task inside another one: a task that waits for a second one needs a second thread.
  * - It does not interrupt a task that runs, and never cancels or kills a thread.
  * - It does not grow when all its threads block.
  *
  * CAVEATS
  * - A task that waits for its own pool would wait for itself: such calls answer EVB_EDEADLK in a worker of
  *   that pool.
- * - fork: the child has no workers; every call answers EVB_EFORKED there. Signals: workers block all of them.
+ * - fork: the child has no workers; every call answers EVB_EFORKED there, evb_pool_destroy does nothing.
+ * Signals: workers block all of them.
  * - exit: tasks still running when the process exits are cut off; shut the pool down first if that matters.
+ * - A worker takes up to 32 tasks at a time from the common queue; others steal them when they have none.
  * - Timers are late when every worker is busy; a suspended machine's monotonic clock stands still.
  *
  * A PROGRAM
@@ -49,6 +51,11 @@
  *         evb_pool_destroy(pool);
  *         return 0;
  *     }
+ *
+ * It prints:
+ *
+ *     hello task
+ *     hello timer
  */
 #ifndef EVBUS_POOL_H
 #define EVBUS_POOL_H
@@ -70,8 +77,8 @@ enum {
 
 typedef struct evb_pool_opts {
     uint32_t struct_size;        /* sizeof(evb_pool_opts), or 0 */
-    uint32_t threads;            /* 0 = the least of CPU affinity, cgroup quota rounded up and online CPUs */
-    uint32_t queue_capacity;     /* tasks that wait for a worker; 0 = 4096 */
+    uint32_t threads;            /* at most 48; 0 = the least of CPU affinity, cgroup quota, online CPUs */
+    uint32_t queue_capacity;     /* tasks that wait; 0 = 4096; up to 2^19, rounded up to a power of two */
     uint32_t spin_us;            /* of looking for work before sleep; 0 = adaptive, UINT32_MAX = none */
     const char *name;            /* threads are called NAME-0, NAME-1, ..., cut at 15 bytes; NULL = "evbus" */
     size_t stack_bytes;          /* of each thread; 0 = the system's default */
@@ -93,7 +100,6 @@ typedef struct evb_pool_opts {
  * Cost: does not block; allocates; may make system calls (to look at affinity and quota).
  * Errors: EVB_EINVAL: ret_pool is NULL, or a field is out of range. EVB_ENOMEM: no memory. EVB_ENOTSUP:
  *   struct_size as in base.h.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_pool_create(const evb_pool_opts *opts, evb_pool **ret_pool);
@@ -105,13 +111,14 @@ EVB_API int32_t evb_pool_create(const evb_pool_opts *opts, evb_pool **ret_pool);
  * Returns: EVB_OK: the task will run, or its arg goes to on_discard.
  * Ownership: arg is the task's once accepted.
  * Threads: any thread, not from a callback if it would wait.
- * Cost: may block (while the queue is full; never with timeout_ns 0); does not allocate; may make system
- *   calls (to wake a worker that sleeps, to sleep itself).
+ * Cost: may block (while the queue is full; never with timeout_ns 0); may allocate (a thread's first submit,
+ *   when more than 64 threads use the library); may make system calls (to wake a worker that sleeps, to
+ *   sleep itself; the first submit of a pool starts its threads).
  * Errors: EVB_EFULL: no room and timeout_ns is 0. EVB_ETIMEDOUT: no room in time. EVB_ECLOSED: the pool is
- *   shutting down. EVB_EDEADLK: would wait inside a callback or in a worker of this pool. EVB_EAGAIN: the
- *   system refuses to start the first worker. EVB_EINVAL: NULL pool or fn, or a timeout below -1.
- *   EVB_EFORKED: the pool was made before fork.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
+ *   shutting down (while it drains, its own tasks may still submit). EVB_EDEADLK: would wait inside a
+ *   callback or in a worker of this pool. EVB_EAGAIN: the system refuses to start the first worker.
+ *   EVB_ENOMEM: that one allocation failed. EVB_EINVAL: NULL pool or fn, or a timeout below -1; or the first
+ *   worker cannot be started with stack_bytes. EVB_EFORKED: the pool was made before fork.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_pool_submit(evb_pool *pool, evb_task_fn fn, void *arg, int64_t timeout_ns);
@@ -122,10 +129,9 @@ EVB_API int32_t evb_pool_submit(evb_pool *pool, evb_task_fn fn, void *arg, int64
  * Returns: how many were accepted, from the front: 1 to n; 0 only when n is 0.
  * Ownership: accepted args are the tasks'; the array stays the caller's.
  * Threads: any thread.
- * Cost: does not block; does not allocate; may make system calls (to wake workers).
- * Errors: EVB_EFULL: no room for a single one. EVB_ECLOSED, EVB_EAGAIN, EVB_EINVAL, EVB_EFORKED: as
- *   evb_pool_submit.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
+ * Cost: does not block; may allocate (as evb_pool_submit); may make system calls (to wake workers).
+ * Errors: EVB_EFULL: no room for a single one. EVB_ECLOSED, EVB_EAGAIN, EVB_ENOMEM, EVB_EINVAL, EVB_EFORKED:
+ *   as evb_pool_submit.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_pool_submit_many(evb_pool *pool, evb_task_fn fn, void *const *args, uint32_t n);
@@ -144,7 +150,6 @@ EVB_API int32_t evb_pool_submit_many(evb_pool *pool, evb_task_fn fn, void *const
  * Errors: EVB_EINVAL: NULL pool or fn, negative delay. EVB_ENOMEM: no memory. EVB_ECLOSED: the pool is
  *   shutting down. EVB_EAGAIN: the system refuses to start the first worker. EVB_EFORKED: the pool was made
  *   before fork.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
  * Since: 0.1.0
  */
 EVB_API int64_t evb_pool_submit_after(evb_pool *pool, int64_t delay_ns, evb_task_fn fn, void *arg);
@@ -160,7 +165,6 @@ EVB_API int64_t evb_pool_submit_after(evb_pool *pool, int64_t delay_ns, evb_task
  *   due).
  * Errors: EVB_EINVAL: NULL pool or fn, period not positive. EVB_ENOMEM, EVB_ECLOSED, EVB_EAGAIN, EVB_EFORKED:
  *   as evb_pool_submit_after.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
  * Since: 0.1.0
  */
 EVB_API int64_t evb_pool_submit_every(evb_pool *pool, int64_t period_ns, evb_task_fn fn, void *arg);
@@ -174,7 +178,6 @@ EVB_API int64_t evb_pool_submit_every(evb_pool *pool, int64_t period_ns, evb_tas
  * Cost: does not block; does not allocate; no system calls.
  * Errors: EVB_ENOTFOUND: a one-shot that has started, or no such timer any more. EVB_EINVAL: NULL pool, or an
  *   id that is not positive. EVB_EFORKED: the pool was made before fork.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_pool_cancel(evb_pool *pool, int64_t timer_id);
@@ -188,7 +191,6 @@ EVB_API int32_t evb_pool_cancel(evb_pool *pool, int64_t timer_id);
  * Cost: may block (while the timer's task runs); does not allocate; may make system calls (to sleep).
  * Errors: EVB_EDEADLK: inside a callback or in a worker of this pool; has behaved as evb_pool_cancel.
  *   EVB_ENOTFOUND, EVB_EINVAL, EVB_EFORKED: as evb_pool_cancel.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_pool_cancel_wait(evb_pool *pool, int64_t timer_id);
@@ -205,12 +207,12 @@ EVB_API int32_t evb_pool_cancel_wait(evb_pool *pool, int64_t timer_id);
  * Errors: EVB_ETIMEDOUT: still busy. EVB_EAGAIN: busy and timeout_ns is 0. EVB_EDEADLK: inside a callback or
  *   in a worker of this pool. EVB_EINVAL: NULL pool, or a timeout below -1. EVB_EFORKED: the pool was made
  *   before fork.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_pool_wait_idle(evb_pool *pool, int64_t timeout_ns);
 
-/* Closes the pool to new work and waits until its threads have ended. Timers are canceled.
+/* Closes the pool to new work and waits until its threads have ended. Timers are canceled; the args of
+ * one-shot ones that had not begun go to on_discard.
  *
  * Parameters: pool: not NULL. mode: EVB_DRAIN or EVB_DISCARD. timeout_ns: nanoseconds, EVB_FOREVER, or 0.
  * Returns: EVB_OK; also when it was shut down before.
@@ -220,7 +222,6 @@ EVB_API int32_t evb_pool_wait_idle(evb_pool *pool, int64_t timeout_ns);
  * Errors: EVB_ETIMEDOUT, with timeout_ns 0 EVB_EAGAIN: not yet over; the pool is closed and runs down.
  *   EVB_EDEADLK: inside a callback or in a worker of this pool. EVB_EINVAL: NULL pool, unknown mode, or a
  *   timeout below -1. EVB_EFORKED: the pool was made before fork.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_pool_shutdown(evb_pool *pool, uint32_t mode, int64_t timeout_ns);
@@ -233,7 +234,6 @@ EVB_API int32_t evb_pool_shutdown(evb_pool *pool, uint32_t mode, int64_t timeout
  * Threads: owner (no other call on the pool may run or begin, but those of a bus that uses it).
  * Cost: may block (until queued tasks have run); does not allocate; may make system calls (to join).
  * Errors: none.
- * Status: not in 0.1.0: does nothing.
  * Since: 0.1.0
  */
 EVB_API void evb_pool_destroy(evb_pool *pool);
@@ -251,7 +251,6 @@ EVB_API void evb_pool_destroy(evb_pool *pool);
  * Cost: does not block; allocates; no system calls.
  * Errors: EVB_EINVAL: a NULL argument, or capacity above 2^31. EVB_ENOMEM: no memory. EVB_ECLOSED: the pool
  *   is shutting down. EVB_EFORKED: the pool was made before fork.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_strand_create(evb_pool *pool, uint32_t capacity, evb_strand **ret_strand);
@@ -267,7 +266,6 @@ EVB_API int32_t evb_strand_create(evb_pool *pool, uint32_t capacity, evb_strand 
  *   calls (to wake a worker, to sleep itself).
  * Errors: EVB_EFULL, EVB_ETIMEDOUT, EVB_ECLOSED, EVB_EDEADLK, EVB_EAGAIN, EVB_EINVAL, EVB_EFORKED: as
  *   evb_pool_submit.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_strand_submit(evb_strand *strand, evb_task_fn fn, void *arg, int64_t timeout_ns);
@@ -281,7 +279,6 @@ EVB_API int32_t evb_strand_submit(evb_strand *strand, evb_task_fn fn, void *arg,
  * Cost: does not block; does not allocate; may make system calls (to wake a worker).
  * Errors: EVB_EFULL: no room for a single one. EVB_ECLOSED, EVB_EAGAIN, EVB_EINVAL, EVB_EFORKED: as
  *   evb_pool_submit.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_strand_submit_many(evb_strand *strand, evb_task_fn fn, void *const *args, uint32_t n);
@@ -293,7 +290,6 @@ EVB_API int32_t evb_strand_submit_many(evb_strand *strand, evb_task_fn fn, void 
  * Threads: owner (no other call on the strand may run or begin; its own tasks may run).
  * Cost: does not block; does not allocate; no system calls.
  * Errors: none.
- * Status: not in 0.1.0: does nothing.
  * Since: 0.1.0
  */
 EVB_API void evb_strand_destroy(evb_strand *strand);

@@ -15,7 +15,6 @@
 #define evb__unlikely(x)  __builtin_expect(!!(x), 0)
 #define EVB__COLD         __attribute__((cold, noinline))
 #define EVB__NOINLINE     __attribute__((noinline))
-#define EVB__UNUSED       __attribute__((unused))
 #define EVB__INLINE       static inline __attribute__((always_inline))
 #define EVB__PREFETCH(p)  __builtin_prefetch(p)
 #define EVB__PRINTF(a, b) __attribute__((format(printf, a, b)))
@@ -24,7 +23,6 @@
 #define evb__unlikely(x) (x)
 #define EVB__COLD
 #define EVB__NOINLINE
-#define EVB__UNUSED
 #define EVB__INLINE      static inline
 #define EVB__PREFETCH(p) ((void)(p))
 #define EVB__PRINTF(a, b)

@@ -90,6 +90,7 @@ struct evb__self {
     uint32_t callbacks; /* hooks, free_user, iteration callbacks of this thread: waiting is refused inside */
     void *deferred;     /* buses destroyed inside a callback, finished when the outermost returns */
     bool no_memory;     /* evb__alloc_pause */
+    void *worker;       /* of a pool, pool/pool.h; NULL: none of ours */
     void *owed;         /* a mark that gave way to the thread's own, see bus.c */
 };
 

@@ -104,6 +104,11 @@ void evb__thread_join(struct evb__thread *thread)
     thread_must(pthread_join(thread->t, NULL));
 }
 
+void evb__thread_detach(struct evb__thread *thread)
+{
+    thread_must(pthread_detach(thread->t));
+}
+
 void evb__thread_yield(void)
 {
     (void)sched_yield();

@@ -52,6 +52,7 @@ void evb__mutex_unlock(struct evb__mutex *mutex);
 int32_t evb__thread_create(struct evb__thread *thread, void (*main)(void *arg), void *arg, const char *name,
                            size_t stack_bytes);
 void evb__thread_join(struct evb__thread *thread);
+void evb__thread_detach(struct evb__thread *thread); /* instead of a join, by the thread itself */
 #endif
 
 void evb__thread_yield(void);

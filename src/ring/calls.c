@@ -196,6 +196,12 @@ EVB__INLINE int32_t seq_pop(evb_ring *ring, void *ret_elems, uint32_t n, uint32_
     return evb__seq_pop_mc(ring, ret_elems, n, size, stride, false);
 }
 
+EVB__INLINE int32_t seq_push_of_one(evb_ring *ring, const void *elems, uint32_t n, uint32_t size,
+                                    uint32_t stride)
+{
+    return evb__seq_push_sp(ring, elems, n, size, stride, false);
+}
+
 EVB__INLINE int32_t seq_pop_of_one(evb_ring *ring, void *ret_elems, uint32_t n, uint32_t size,
                                    uint32_t stride)
 {
@@ -208,9 +214,9 @@ INSTANCE(seq_mpmc, seq_push, seq_pop, SIZE, STRIDE)
 INSTANCE(seq_mpsc_8, seq_push, evb__seq_pop_sc, 8, 16)
 INSTANCE(seq_mpsc_16, seq_push, evb__seq_pop_sc, 16, 24)
 INSTANCE(seq_mpsc, seq_push, evb__seq_pop_sc, SIZE, STRIDE)
-INSTANCE(seq_spmc_8, evb__seq_push_sp, seq_pop_of_one, 8, 16)
-INSTANCE(seq_spmc_16, evb__seq_push_sp, seq_pop_of_one, 16, 24)
-INSTANCE(seq_spmc, evb__seq_push_sp, seq_pop_of_one, SIZE, STRIDE)
+INSTANCE(seq_spmc_8, seq_push_of_one, seq_pop_of_one, 8, 16)
+INSTANCE(seq_spmc_16, seq_push_of_one, seq_pop_of_one, 16, 24)
+INSTANCE(seq_spmc, seq_push_of_one, seq_pop_of_one, SIZE, STRIDE)
 
 /* ---- lock-free: swap.h ---- */
 

@@ -56,15 +56,21 @@ EVB__INLINE uint32_t evb__seq_scan(const evb_ring *ring, uint64_t first, uint64_
     return k;
 }
 
+/* seq_cst: for a pusher that looks at something else next, which poppers change before they look here
+ * (pool/idle.h). */
 EVB__INLINE void evb__seq_publish(evb_ring *ring, uint64_t first, const void *elems, uint32_t n,
-                                  uint32_t size, uint32_t stride)
+                                  uint32_t size, uint32_t stride, bool seq_cst)
 {
     for (uint32_t i = 0; i < n; i++) {
         uint64_t position = first + EVB__SEQ_STEP * i;
         EVB__ATOMIC(uint64_t) *slot = evb__seq_at(ring, position, stride);
 
         EVB__RING_COPY_IN((char *)slot + 8, (const char *)elems + (size_t)i * size, size);
-        evb__st_rel(slot, position + EVB__SEQ_STEP); /* pairs with the scan of a pop */
+        /* pairs with the scan of a pop */
+        if (seq_cst)
+            evb__st_sc(slot, position + EVB__SEQ_STEP);
+        else
+            evb__st_rel(slot, position + EVB__SEQ_STEP);
     }
 }
 
@@ -103,12 +109,12 @@ EVB__INLINE int32_t evb__seq_push_mp(evb_ring *ring, const void *elems, uint32_t
         if (again == at && (int64_t)(seen - at) < 0) return EVB_EFULL;
         at = again;
     }
-    evb__seq_publish(ring, at, elems, k, size, stride);
+    evb__seq_publish(ring, at, elems, k, size, stride, false);
     return (int32_t)k;
 }
 
 EVB__INLINE int32_t evb__seq_push_sp(evb_ring *ring, const void *elems, uint32_t n, uint32_t size,
-                                     uint32_t stride)
+                                     uint32_t stride, bool seq_cst)
 {
     uint64_t at = evb__ld_rlx(&ring->tail); /* our own */
     uint64_t seen = 0;
@@ -126,7 +132,7 @@ EVB__INLINE int32_t evb__seq_push_sp(evb_ring *ring, const void *elems, uint32_t
         evb__st_rlx(&ring->tail, at); /* pairs with evb__seq_over; the caller wakes whoever waited for us */
         return EVB_ECLOSED;
     }
-    evb__seq_publish(ring, at, elems, k, size, stride);
+    evb__seq_publish(ring, at, elems, k, size, stride, seq_cst);
     return (int32_t)k;
 }
 
@@ -180,6 +186,20 @@ EVB__INLINE int32_t evb__seq_pop_sc(evb_ring *ring, void *ret_elems, uint32_t n,
     evb__seq_release(ring, at, ret_elems, k, size, stride);
     evb__st_rlx(&ring->head, at + EVB__SEQ_STEP * k); /* for evb_ring_count */
     return (int32_t)k;
+}
+
+/* ---- look ---- */
+
+/* Is something published at the head? seq_cst: see evb__seq_publish. */
+EVB__INLINE bool evb__seq_filled(const evb_ring *ring)
+{
+    for (;;) {
+        uint64_t at = evb__ld_acq(&ring->head); /* acquire: only to find the slot */
+        uint64_t seen = evb__ld_sc(evb__seq_at(ring, at, ring->stride));
+
+        if (seen == at + EVB__SEQ_STEP) return true;
+        if ((int64_t)(seen - (at + EVB__SEQ_STEP)) < 0) return false;
+    }
 }
 
 #endif

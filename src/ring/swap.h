@@ -301,7 +301,7 @@ EVB__INLINE int32_t evb__swap_pop(evb_ring *ring, uint32_t thread, void *ret_ele
 
 /* Is something inside? Linearizable, as EVB_EEMPTY is: who looks here after saying that he goes to sleep
  * misses no push that looks at who sleeps (pool/idle.h). */
-EVB__UNUSED EVB__INLINE bool evb__swap_filled(const evb_ring *ring)
+EVB__INLINE bool evb__swap_filled(const evb_ring *ring)
 {
     uint64_t at = evb__ld_acq(&ring->head); /* pairs with evb__swap_raise */
 
@@ -315,7 +315,7 @@ EVB__UNUSED EVB__INLINE bool evb__swap_filled(const evb_ring *ring)
 }
 
 /* About how many elements are inside, at the price of two loads. */
-EVB__UNUSED EVB__INLINE uint32_t evb__swap_about(const evb_ring *ring)
+EVB__INLINE uint32_t evb__swap_about(const evb_ring *ring)
 {
     uint64_t head = evb__ld_rlx(&ring->head), tail = evb__ld_rlx(&ring->tail); /* relaxed: a guess */
     uint64_t most = (uint64_t)ring->front.c.s.mask + 1;

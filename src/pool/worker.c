@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: MIT */
+/* A worker: where it finds work, and how it sleeps. */
+#include "pool/pool.h"
+
+#include "base/clock.h"
+#include "base/park.h"
+#include "pool/idle.h"
+#include "pool/timer.h"
+#include "ring/seq.h"
+#include "ring/swap.h"
+
+#define FAIR_EVERY  61u /* tasks; then inject is looked at before the local ring */
+#define CLOCK_EVERY 64u /* tasks; then a busy worker looks for timers that are due */
+#define SPIN_SURE   3u
+#define SPIN_NS     20000 /* adaptive: what waking a worker costs */
+#define TASK_BYTES  ((uint32_t)sizeof(struct evb__task))
+
+_Static_assert(sizeof(struct evb__task) % 8 == 0, "a task is whole words");
+
+/* ---- work and where it lies ---- */
+
+static void run_runnable(void *runnable)
+{
+    struct evb__runnable *r = runnable;
+
+    r->run(r, false);
+}
+
+void evb__pool_discard(evb_pool *pool, void *arg)
+{
+    if (pool->on_discard != NULL) pool->on_discard(arg);
+}
+
+static void discard(evb_pool *pool, const struct evb__task *task)
+{
+    struct evb__runnable *r = task->arg;
+
+    if (task->fn == run_runnable)
+        r->run(r, true);
+    else
+        evb__pool_discard(pool, task->arg);
+}
+
+static void execute(struct evb__worker *w, const struct evb__task *task)
+{
+    /* relaxed: a task that has begun when the pool is told to discard runs */
+    if (evb__unlikely(evb__ld_rlx(&w->pool->state) >= EVB__POOL_DISCARDING))
+        discard(w->pool, task);
+    else
+        task->fn(task->arg);
+}
+
+static int32_t local_push(struct evb__worker *w, const struct evb__task *tasks, uint32_t n)
+{
+    return evb__seq_push_sp(w->local, tasks, n, TASK_BYTES, 8 + TASK_BYTES, true);
+}
+
+static uint32_t local_pop(struct evb__worker *of, struct evb__task *ret_tasks, uint32_t n)
+{
+    int32_t rc = evb__seq_pop_mc(of->local, ret_tasks, n, TASK_BYTES, 8 + TASK_BYTES, true);
+
+    return rc > 0 ? (uint32_t)rc : 0;
+}
+
+static uint32_t inject_pop(struct evb__worker *w, struct evb__task *ret_tasks, uint32_t n)
+{
+    int32_t rc = evb_ring_try_pop_many(w->pool->inject, ret_tasks, n);
+
+    if (evb__unlikely(rc == EVB_ECLOSED)) w->inject_ended = true;
+    return rc > 0 ? (uint32_t)rc : 0;
+}
+
+/* Puts taken tasks where others can steal them; what does not fit is run before anything else. (It fits,
+ * unless a thief has been stopped in the middle of a theft.) */
+static void keep(struct evb__worker *w, const struct evb__task *tasks, uint32_t n)
+{
+    while (n != 0) {
+        int32_t rc = local_push(w, tasks, n);
+
+        if (rc <= 0) break;
+        tasks += rc;
+        n -= (uint32_t)rc;
+    }
+    for (uint32_t i = 0; i < n; i++)
+        w->carry[w->carried++] = tasks[i];
+}
+
+/* Strands and timers that fitted nowhere, oldest first. */
+static uint32_t take_overflow(struct evb__worker *w, struct evb__task *ret_task)
+{
+    evb_pool *pool = w->pool;
+    struct evb__runnable *list, *turned = NULL;
+
+    if (evb__ld_rlx(&pool->overflow) == NULL) return 0; /* a look; the exchange takes */
+    list = evb__xchg_sc(&pool->overflow, NULL);         /* pairs with overflow_push */
+    while (list != NULL) {
+        struct evb__runnable *next = list->next;
+
+        list->next = turned;
+        turned = list;
+        list = next;
+    }
+    if (turned == NULL) return 0;
+    *ret_task = (struct evb__task){run_runnable, turned};
+    for (turned = turned->next; turned != NULL;) {
+        struct evb__runnable *next = turned->next;
+
+        evb__pool_schedule(pool, turned);
+        turned = next;
+    }
+    return 1;
+}
+
+static uint32_t steal(struct evb__worker *w, struct evb__task *ret_tasks)
+{
+    evb_pool *pool = w->pool;
+    uint32_t start;
+
+    w->random =
+        w->random * 1664525u + 1013904223u; /* Numerical Recipes' generator: only spreads the victims */
+    start = w->random >> 16;
+    for (uint32_t i = 0; i < pool->started; i++) {
+        struct evb__worker *victim = &pool->workers[(start + i) % pool->started];
+        uint32_t half = (evb_ring_count(victim->local) + 1) / 2, n;
+
+        if (victim == w || half == 0) continue;
+        n = local_pop(victim, ret_tasks, half < EVB__POOL_BATCH ? half : EVB__POOL_BATCH);
+        if (n != 0) return n;
+    }
+    return 0;
+}
+
+static uint32_t take_shared(struct evb__worker *w, struct evb__task *ret_tasks)
+{
+    evb_pool *pool = w->pool;
+    uint32_t share = evb__swap_about(pool->inject) / pool->started + 1;
+    uint32_t n = inject_pop(w, ret_tasks, share < EVB__POOL_BATCH ? share : EVB__POOL_BATCH);
+
+    return n != 0 ? n : take_overflow(w, ret_tasks);
+}
+
+/* One task to run; the others of a catch go to the local ring. */
+static bool find(struct evb__worker *w, struct evb__task *ret_task)
+{
+    struct evb__task tasks[EVB__POOL_BATCH];
+    uint32_t n;
+
+    if (evb__unlikely(w->carried != 0)) {
+        *ret_task = w->carry[--w->carried];
+        return true;
+    }
+    if (evb__unlikely(++w->tick % CLOCK_EVERY == 0)) evb__timers_look(w);
+    if (evb__unlikely(w->tick % FAIR_EVERY == 0)) {
+        /* by turns: each may always have something */
+        if (w->tick / FAIR_EVERY % 2 == 0 && take_overflow(w, ret_task) != 0) return true;
+        if (inject_pop(w, ret_task, 1) != 0) return true;
+    }
+    if (local_pop(w, ret_task, 1) != 0) return true;
+    n = take_shared(w, tasks);
+    if (n == 0 && w->searching) n = steal(w, tasks);
+    if (n == 0) return false;
+    *ret_task = tasks[0];
+    keep(w, tasks + 1, n - 1);
+    return true;
+}
+
+/* Is there something to find? Looked at after idle was changed: seq_cst, see idle.h. */
+bool evb__pool_has_work(const evb_pool *pool)
+{
+    if (evb__swap_filled(pool->inject) || evb__ld_sc(&pool->overflow) != NULL) return true;
+    for (uint32_t i = 0; i < pool->started; i++)
+        if (evb__seq_filled(pool->workers[i].local)) return true;
+    return false;
+}
+
+/* ---- bringing work ---- */
+
+void evb__pool_wake_worker(evb_pool *pool, uint32_t index)
+{
+    evb__st_rel(&pool->workers[index].woken, 1); /* pairs with doze: it has been taken out of idle */
+    evb__wake_one(&pool->workers[index].woken);
+}
+
+void evb__pool_notify(evb_pool *pool)
+{
+    int32_t who = evb__idle_take(&pool->idle, (int32_t)evb__ld_sc(&pool->keeper) - 1);
+
+    if (evb__unlikely(who >= 0)) evb__pool_wake_worker(pool, (uint32_t)who);
+}
+
+int32_t evb__worker_push(struct evb__worker *w, struct evb__task task)
+{
+    int32_t rc = local_push(w, &task, 1);
+
+    if (rc <= 0) rc = evb_ring_try_push(w->pool->inject, &task) == EVB_OK ? 1 : EVB_EFULL;
+    if (rc > 0) evb__pool_notify(w->pool);
+    return rc > 0 ? EVB_OK : EVB_EFULL;
+}
+
+int32_t evb__pool_push_many(evb_pool *pool, const struct evb__task *tasks, uint32_t n)
+{
+    struct evb__worker *w = evb__worker_of(pool);
+    int32_t rc = w != NULL ? local_push(w, tasks, n) : 0, more;
+
+    if (rc < 0) rc = 0; /* the local ring is full */
+    if ((uint32_t)rc == n) return rc;
+    more = evb_ring_try_push_many(pool->inject, tasks + rc, n - (uint32_t)rc);
+    if (w != NULL && more == EVB_ECLOSED) more = EVB_EFULL; /* while the pool drains it has the local ring */
+    return more > 0 ? rc + more : rc > 0 ? rc : more;
+}
+
+void evb__pool_discard_overflow(evb_pool *pool)
+{
+    struct evb__runnable *list = evb__xchg_sc(&pool->overflow, NULL); /* pairs with overflow_push */
+
+    while (list != NULL) {
+        struct evb__runnable *next = list->next;
+
+        list->run(list, true);
+        list = next;
+    }
+}
+
+static void overflow_push(evb_pool *pool, struct evb__runnable *runnable)
+{
+    struct evb__runnable *head = evb__ld_rlx(&pool->overflow); /* the CAS checks */
+
+    do
+        runnable->next = head;
+    while (!evb__cas_sc(&pool->overflow, &head, runnable)); /* pairs with the exchange that takes the list */
+    /* seq_cst against evb__pool_end: either it takes the list after us, or we see that there is nobody left.
+     */
+    if (evb__ld_sc(&pool->state) == EVB__POOL_ENDED) evb__pool_discard_overflow(pool);
+}
+
+void evb__pool_schedule(evb_pool *pool, struct evb__runnable *runnable)
+{
+    struct evb__task task = {run_runnable, runnable};
+    struct evb__worker *w = evb__worker_of(pool);
+
+    if (w != NULL && local_push(w, &task, 1) > 0) {
+        evb__pool_notify(pool);
+        return;
+    }
+    if (evb_ring_try_push(pool->inject, &task) != EVB_OK) overflow_push(pool, runnable);
+    evb__pool_notify(pool);
+}
+
+/* ---- sleep ---- */
+
+/* All workers sleep: who waits for that is told; a pool that is shut down is over when nothing is left. */
+static bool all_asleep(const struct evb__worker *w)
+{
+    evb_pool *pool = w->pool;
+    uint32_t state = evb__ld_sc(&pool->state); /* inject is closed before it changes */
+
+    /* A push that was admitted before may still succeed, until somebody has found inject closed and empty. */
+    if ((state == EVB__POOL_DRAINING || state == EVB__POOL_DISCARDING) && !w->inject_ended) return false;
+    if ((state == EVB__POOL_DRAINING || state == EVB__POOL_DISCARDING) &&
+        evb__cas_sc(&pool->state, &state, EVB__POOL_ENDED)) {
+        evb__pool_discard_overflow(pool); /* see overflow_push */
+        for (uint32_t i = 0; i < pool->started; i++)
+            if (evb__idle_take_this(&pool->idle, i)) evb__pool_wake_worker(pool, i);
+    }
+    evb__pool_changed(pool);
+    return true;
+}
+
+/* Sleeps until woken or, as the keeper of the time, until a timer is due. true: by the time. */
+static bool doze(struct evb__worker *w)
+{
+    evb_pool *pool = w->pool;
+    uint32_t nobody = 0;
+    bool keeper =
+        evb__ld_sc(&pool->next_due) != UINT64_MAX && evb__cas_sc(&pool->keeper, &nobody, w->index + 1);
+    bool due = false;
+
+    while (evb__ld_acq(&w->woken) == 0) { /* pairs with evb__pool_wake_worker */
+        /* After keeper was set: who brings an earlier timer either is seen here or sees the keeper and wakes
+         * it. */
+        int64_t left = keeper ? evb__timers_left(pool) : EVB_FOREVER;
+
+        if (left == 0 && evb__idle_take_this(&pool->idle, w->index)) {
+            due = true;
+            break;
+        }
+        (void)evb__park(&w->woken, 0, left == 0 ? EVB_FOREVER : left); /* 0: taken, so about to be woken */
+    }
+    if (keeper) evb__st_sc(&pool->keeper, 0);
+    evb__st_rlx(&w->woken, 0); /* ours: nobody wakes who is not in idle */
+    return due;
+}
+
+/* false: the pool has ended. */
+static bool go_to_sleep(struct evb__worker *w)
+{
+    evb_pool *pool = w->pool;
+    uint64_t all = (UINT64_C(1) << pool->started) - 1;
+    uint64_t idle = evb__idle_park(&pool->idle, w->index, w->searching);
+    int64_t asleep;
+
+    w->searching = false;
+    if (evb__pool_has_work(pool) || (idle == all && !all_asleep(w))) {
+        if (evb__idle_take_this(&pool->idle, w->index)) {
+            w->searching = true;
+            return true;
+        }
+    }
+    asleep = evb__clock_mono();
+    if (doze(w)) evb__timers_look(w);
+    /* Work that comes sooner than a worker wakes up is worth waiting for next time. */
+    if (evb__clock_mono() - asleep >= 2 * SPIN_NS)
+        w->eager = w->eager > 0 ? w->eager - 1 : 0;
+    else if (w->eager < SPIN_SURE)
+        w->eager++;
+    w->searching = true; /* whoever took us out of idle has counted us */
+    return evb__ld_sc(&pool->state) != EVB__POOL_ENDED || evb__pool_has_work(pool);
+}
+
+/* Looks around for as long as waking would take, if work came that soon of late. */
+static bool spin(struct evb__worker *w, struct evb__task *ret_task)
+{
+    evb_pool *pool = w->pool;
+    int64_t budget = pool->spin_us == 0 ? SPIN_NS : (int64_t)pool->spin_us * 1000, start;
+
+    if (pool->spin_us == UINT32_MAX || (pool->spin_us == 0 && w->eager == 0)) return false;
+    start = evb__clock_mono();
+    for (uint32_t turn = 0;; turn++) {
+        evb__spin_pause(turn);
+        if (turn % 8 != 7) continue;
+        if (find(w, ret_task)) {
+            if (w->eager < SPIN_SURE) w->eager++;
+            return true;
+        }
+        if (evb__clock_mono() - start >= budget) break;
+    }
+    if (w->eager > 0) w->eager--;
+    return false;
+}
+
+/* Timers, and nobody sleeps for them: whoever is woken finds no work, and sleeps as the keeper. */
+static bool needs_keeper(const evb_pool *pool)
+{
+    return evb__ld_sc(&pool->next_due) != UINT64_MAX && evb__ld_sc(&pool->keeper) == 0;
+}
+
+static bool next_task(struct evb__worker *w, struct evb__task *ret_task)
+{
+    for (;;) {
+        bool found = find(w, ret_task);
+
+        if (!found && !w->searching) {
+            w->searching = evb__idle_search(&w->pool->idle, w->pool->started);
+            found = w->searching && find(w, ret_task);
+        }
+        if (!found && w->searching) found = spin(w, ret_task);
+        if (found) {
+            if (w->searching) {
+                w->searching = false;
+                if (evb__idle_found(&w->pool->idle) && (evb__pool_has_work(w->pool) || needs_keeper(w->pool)))
+                    evb__pool_notify(w->pool);
+            }
+            return true;
+        }
+        if (!go_to_sleep(w)) return false;
+    }
+}
+
+void evb__worker_main(void *worker)
+{
+    struct evb__worker *w = worker;
+    evb_pool *pool = w->pool;
+    struct evb__task task;
+
+    evb__mutex_lock(&pool->lock); /* until all threads are started */
+    evb__mutex_unlock(&pool->lock);
+    evb__self()->worker = w;
+    if (pool->on_thread_start != NULL) pool->on_thread_start(pool->thread_user);
+    while (next_task(w, &task))
+        execute(w, &task);
+    if (pool->on_thread_stop != NULL) pool->on_thread_stop(pool->thread_user);
+    evb__pool_worker_ended(w); /* the pool may be gone afterwards */
+}
