@@ -46,17 +46,20 @@
  * WHAT IT DOES NOT DO
  * - It is not fair between threads that push at the same time, and has no order between them.
  * - It does not check in release builds that only one thread uses a single-producer or single-consumer
- *   end. Built with -DEVB_DEBUG it ends the process, with the log line ring_misuse, when two are there at
- *   once.
+ *   end. A library built with -DEVB_DEBUG ends the process, with the log line ring_misuse, when two are
+ *   there at once (the inline calls of ring_inline.h do not look).
  * - It does not work across processes.
  *
  * CAVEATS
  * - fork: EVB_EFORKED in the child; evb_ring_destroy and evb_ring_close do nothing there, the memory stays.
  *   Signals: not async-signal-safe, also the wait-free form.
- * - Threads: a thread's spare cell stays in the ring when the thread ends and serves the next one. Spare
- *   cells of the first 64 threads come with the ring, but not more than 64 KiB of them (at least one).
- * - A single producer that is stopped for good inside a push keeps the pops of a closed ring at
- *   EVB_EEMPTY: its element may still come. So does any producer of a sequenced ring.
+ * - Threads: a thread's spare cell stays in the ring when the thread ends and serves the next one. A
+ *   ring comes with spare cells for the threads that the library has numbered 0 to 63 (every thread
+ *   that uses a lock-free ring or a bus has a number, the smallest free one), but with at most 64 KiB
+ *   of them, at least one; a thread with a higher number brings, at its first push, cells for a group
+ *   of threads, each group twice as large as the one before.
+ * - A producer that is stopped for good inside a push of an SPSC or a sequenced ring keeps the pops of
+ *   the closed ring at EVB_EEMPTY: its element may still come.
  * - Lock-free rings with many poppers, or with EVB_RING_OVERWRITE, copy an element of up to 32 bytes before
  *   they know that it is theirs, and again when another thread was faster; larger ones once, afterwards.
  * - Destroy a ring only when no thread is inside a call on it: close it, join, destroy.
@@ -119,10 +122,10 @@ enum {
 typedef struct evb_ring_opts {
     uint32_t struct_size; /* sizeof(evb_ring_opts), or 0 */
     uint32_t mode;        /* EVB_RING_MPMC ... EVB_RING_SPMC; default MPMC */
-    uint32_t capacity;    /* elements, no default: 1 to 2^31, lock-free 2^19; rounded up to a power of two */
-    uint32_t elem_bytes;  /* bytes of an element, up to 1 MiB; 0 = sizeof(void *) */
-    uint32_t progress;    /* EVB_RING_LOCK_FREE (default) or EVB_RING_SEQUENCED */
-    uint32_t flags;       /* EVB_RING_POINTERS, EVB_RING_OVERWRITE */
+    uint32_t capacity;   /* no default: 1 to 2^31, lock-free 2^19; rounded up to a power of two, at least 2 */
+    uint32_t elem_bytes; /* bytes of an element, up to 1 MiB; 0 = sizeof(void *) */
+    uint32_t progress;   /* EVB_RING_LOCK_FREE (default) or EVB_RING_SEQUENCED */
+    uint32_t flags;      /* EVB_RING_POINTERS, EVB_RING_OVERWRITE */
 } evb_ring_opts;
 
 /* ---- Calls: make and end ------------------------------------------------------------------------------- */
@@ -134,11 +137,11 @@ typedef struct evb_ring_opts {
  * Ownership: the caller's, until evb_ring_destroy. opts is copied.
  * Threads: any thread.
  * Cost: does not block; allocates (about 1.3 KiB and what KINDS says; lock-free 4 KiB and the first spare
- *   cells, at most 64 KiB, more); may make system calls (the allocator's; the first object of a process
+ *   cells, see CAVEATS, more); may make system calls (the allocator's; the first object of a process
  *   registers with the kernel).
  * Errors: EVB_EINVAL: a NULL argument, capacity 0 or above its limit, elem_bytes above 1 MiB, an unknown
- *   mode, progress or flag, or a flag that the mode does not have. EVB_ENOMEM: no memory. EVB_ENOTSUP:
- *   struct_size as in base.h.
+ *   mode, progress or flag, a flag that the mode does not have, or elem_bytes that is no pointer's with
+ *   EVB_RING_POINTERS. EVB_ENOMEM: no memory. EVB_EINVAL, EVB_ENOTSUP: struct_size as in base.h.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_ring_create(const evb_ring_opts *opts, evb_ring **ret_ring);
@@ -148,7 +151,7 @@ EVB_API int32_t evb_ring_create(const evb_ring_opts *opts, evb_ring **ret_ring);
  * Parameters: ring: NULL is nothing.
  * Ownership: ends here.
  * Threads: owner (no other call on the ring may run or begin).
- * Cost: does not block; does not allocate; no system calls.
+ * Cost: does not block; does not allocate; may make system calls (the allocator's).
  * Errors: none.
  * Since: 0.1.0
  */
@@ -185,7 +188,7 @@ EVB_API int32_t evb_ring_try_push(evb_ring *ring, const void *elem);
  * Threads: any thread; owner of the popping end in SPSC and MPSC.
  * Cost: does not block (takes no lock); may allocate (lock-free MPMC, SPMC and overwriting rings, elements
  *   above 32 bytes: as a push); may make system calls (one, to wake a waiting pusher). One locked
- *   instruction in MPMC and SPMC, none in SPSC and MPSC (lock-free MPSC with EVB_RING_OVERWRITE: one).
+ *   instruction in MPMC and SPMC, none in SPSC and MPSC (with EVB_RING_OVERWRITE: one).
  * Errors: EVB_EEMPTY: nothing inside. EVB_ECLOSED: closed and drained: nothing will come any more.
  *   EVB_EINVAL: a NULL argument. EVB_ENOMEM: that one allocation failed. EVB_EFORKED: the ring was made
  *   before fork.
@@ -264,7 +267,7 @@ EVB_API int32_t evb_ring_try_pop_many(evb_ring *ring, void *ret_elems, uint32_t 
  *   room, not NULL.
  * Returns: how many elements fit there contiguously: 1 to n, fewer than n also at the ring's end.
  * Ownership: the room is the caller's to write until evb_ring_commit; reserving again before gives the same
- *   room.
+ *   room. Elements lie elem_bytes apart from an address that is a multiple of 128 on.
  * Threads: owner (the pushing thread).
  * Cost: does not block (takes no lock); does not allocate; no system calls.
  * Errors: EVB_EFULL: no room. EVB_ECLOSED: closed. EVB_ENOTSUP: another kind of ring. EVB_EINVAL: a NULL
@@ -323,7 +326,8 @@ EVB_API int32_t evb_ring_consume(evb_ring *ring, uint32_t n);
  * Parameters: ring: NULL is nothing.
  * Ownership: nothing changes hands; the ring still has to be destroyed.
  * Threads: any thread.
- * Cost: does not block; does not allocate; may make system calls (to wake).
+ * Cost: does not block (where the kernel has taken membarrier away since the start it takes a hundredth of a
+ *   second); does not allocate; may make system calls (to wake; with one producer membarrier).
  * Errors: none.
  * Since: 0.1.0
  */

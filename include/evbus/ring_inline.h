@@ -14,6 +14,7 @@
  * - It does not check its arguments: ring and element must not be NULL, and with EVB_RING_POINTERS neither
  *   may be the pointer pushed.
  * - It does not notice fork: in the child use the functions, which answer EVB_EFORKED.
+ * - It does not look for a second thread at a single end, in debug builds either.
  *
  * CAVEATS
  * - What stands here is compiled into your program: rebuild it when the library's SONAME changes.

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "ring/check.h"
 #include "ring/eventcount.h"
+#include "ring/seq.h"
 #include "ring/swap.h"
 
 EVB__INLINE const struct evb__ring_calls *calls_of(const evb_ring *ring)
@@ -218,34 +219,46 @@ static uint32_t swap_count(const evb_ring *ring)
     return (uint32_t)(tail < capacity ? tail : capacity);
 }
 
-uint32_t evb_ring_count(const evb_ring *ring)
+static uint32_t count_once(const evb_ring *ring)
 {
-    const struct evb__ring_front *front;
-    uint32_t count;
+    const struct evb__ring_front *front = &ring->front;
 
-    if (ring == NULL) return 0;
-    front = &ring->front;
-    /* relaxed, all: a figure for watching. The consumer's side first, so that a count is seldom too small. */
     switch (front->c.s.form) {
-    case EVB__RING_OF_POINTERS:
-        count = EVB__RING_LD_RLX(&front->consumer.next);
-        count = EVB__RING_LD_RLX(&front->producer.next) - count;
-        break;
-    case EVB__RING_OF_VALUES:
-        count = EVB__RING_LD_RLX(&front->head.position);
-        count = EVB__RING_LD_RLX(&front->tail.position) - count;
-        break;
-    case EVB__RING_OF_SEQUENCE: {
-        uint64_t head = evb__ld_rlx(&ring->head), tail = evb__ld_rlx(&ring->tail);
-        int64_t inside = (int64_t)(tail / 2 * 2 - head) / 2;
+    case EVB__RING_OF_POINTERS: {
+        uint32_t head = EVB__RING_LD_ACQ(&front->consumer.next); /* acquire, as below: head before tail */
 
-        count = inside < 0 ? 0 : inside > (int64_t)front->c.s.mask ? front->c.s.mask + 1 : (uint32_t)inside;
-        break;
+        return EVB__RING_LD_RLX(&front->producer.next) - head; /* relaxed: a figure for watching */
+    }
+    case EVB__RING_OF_VALUES: {
+        uint32_t head = EVB__RING_LD_ACQ(&front->head.position);
+
+        return EVB__RING_LD_RLX(&front->tail.position) - head;
+    }
+    case EVB__RING_OF_SEQUENCE: {
+        uint64_t head = evb__ld_acq(&ring->head), tail = evb__ld_rlx(&ring->tail);
+
+        return (uint32_t)((tail - head) / EVB__SEQ_STEP);
     }
     default:
         return swap_count(ring);
     }
-    return count <= front->c.s.mask + 1 ? count : front->c.s.mask + 1;
+}
+
+/* A thread that is stopped between its two looks may see others go round the ring in between: a count above
+ * the capacity, or just full, is taken again. */
+#define COUNT_TRIES 3
+
+uint32_t evb_ring_count(const evb_ring *ring)
+{
+    uint32_t capacity, count = 0;
+
+    if (ring == NULL) return 0;
+    capacity = ring->front.c.s.mask + 1;
+    for (uint32_t i = 0; i < COUNT_TRIES; i++) {
+        count = count_once(ring);
+        if (count < capacity) break;
+    }
+    return count < capacity ? count : capacity;
 }
 
 uint32_t evb_ring_capacity(const evb_ring *ring)

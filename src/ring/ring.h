@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* evb_ring inside: one struct for the three algorithms, and what their files share.
  *
- *      spsc   <evbus/ring_inline.h>   wait-free; pointers with the slot as flag, or values with cached
- * indices seq    ring/seq.h              a sequence number in every slot (Vyukov); a claim that is not yet
- *                                     published holds up what is behind it
- *      swap   ring/swap.h             a cell handle in every slot; strictly lock-free
+ *      spsc   evbus/ring_inline.h   wait-free: pointers with the slot as flag, values with cached indices
+ *      seq    ring/seq.h            a sequence number in every slot (Vyukov): an unpublished claim holds up
+ *      swap   ring/swap.h           a cell handle in every slot: strictly lock-free
  *
- * The algorithms are inline functions in headers without libc but for copies through EVB__RING_COPY_*, so
- * that the explorer, and any checker of C11 programs, can take them as they are. ring.c instantiates them by
- * form and element size into tables (evb__ring_calls) and puts around them what is the same for all:
- * arguments, fork, waking sleepers. wait.c is the blocking forms, eventcount.h how they sleep and are woken.
+ * The algorithms are inline functions in headers without libc but for copies through EVB__RING_COPY_*
+ * and EVB__RING_MEMCPY, so that the explorer, and any checker of C11 programs, can take them as they
+ * are. calls.c instantiates them by form and element size into tables (evb__ring_calls) and wakes
+ * sleepers; ring.c and wait.c put around them what is the same for all: arguments, fork, waiting.
+ * eventcount.h is how they sleep and are woken.
  *
  * Invariant: at most `capacity` elements are inside; every push that answered EVB_OK is popped once, dropped
  * once (overwrite, counted) or freed with the ring; once a pop has answered EVB_ECLOSED no push succeeds.
@@ -106,6 +106,12 @@ struct evb_ring {
     EVB__ATOMIC(uint32_t) pushing, popping; /* a thread is inside at the single end */
 #endif
 };
+
+/* The inline calls of ring_inline.h find the front where the ring begins. */
+_Static_assert(offsetof(struct evb_ring, front) == 0, "an evb_ring begins with its front");
+_Static_assert(sizeof(struct evb__ring_end) == EVB__RING_LINE &&
+                   sizeof(struct evb__ring_index) == EVB__RING_LINE,
+               "each end has lines of its own");
 
 /* As evb_ring_create, the first element at position `start`: tests begin next to where counters wrap. */
 int32_t evb__ring_create_at(const evb_ring_opts *opts, uint64_t start, evb_ring **ret_ring);

@@ -10,12 +10,12 @@
  *      pop:  read cell 9; CAS slot 5 -> lap 8, free, cell 9 (or swap the own spare in, then read)
  *
  * Invariant: position p can be pushed only when slot p % capacity says free in p's lap, popped only when it
- * says full in p's lap, and words never repeat, so one CAS is the whole operation and whoever stops before or
- * after it has changed nothing or everything. All pushed positions are below all free ones, so the word that
- * refuses a push is the proof that the ring is full, and the word that refuses a pop that it is empty. tail
- * and head are hints: never ahead of the truth, maybe behind; the words say how far. Every cell is named by
- * exactly one slot or spare. Close: a pop that finds a closed ring empty sets SEALED in the word that the
- * next push would have to change; then, and only then, no push can succeed any more.
+ * says full in p's lap, and words do not repeat within 2^42 laps, so one CAS is the whole operation and
+ * whoever stops before or after it has changed nothing or everything. All pushed positions are below all free
+ * ones, so the word that refuses a push is the proof that the ring is full, and the word that refuses a pop
+ * that it is empty. tail and head are hints: never ahead of the truth, maybe behind; the words say how far.
+ * Every cell is named by exactly one slot or spare. Close: a pop that finds a closed ring empty sets SEALED
+ * in the word that the next push would have to change; then, and only then, no push can succeed any more.
  *
  * Cells are read before the pop's CAS (sizes up to EVB__SWAP_SPECULATIVE, as relaxed words: the CAS fails if
  * the words may have changed meanwhile), after it (larger sizes: the popper swaps its own spare in), or where
@@ -45,6 +45,8 @@
 #define EVB__SWAP_SPECULATIVE 32u /* bytes */
 #define EVB__SWAP_CHUNKS      20u /* each with twice as many threads as the one before */
 #define EVB__SWAP_HINT_EVERY  16u /* elements of a batch */
+
+_Static_assert(EVB__RING_MAX_SWAP_CAPACITY <= EVB__SWAP_CELL / 2, "cells for the slots and as many threads");
 
 /* A thread's spare cell; its own line, because every push of the thread writes it. */
 struct evb__spare {

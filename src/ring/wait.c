@@ -44,13 +44,15 @@ static bool undecided(int32_t rc)
 
 #ifdef EVB__EXPLORE
 /* Looking again changes nothing but the number of schedules. */
-static int32_t spin(const struct waiting *w)
+static int32_t spin(const struct waiting *w, int64_t timeout_ns)
 {
+    (void)timeout_ns;
     return w->elem != NULL ? EVB_EFULL : EVB_EEMPTY;
 }
 #else
-static int32_t spin(const struct waiting *w)
+static int32_t spin(const struct waiting *w, int64_t timeout_ns)
 {
+    int64_t limit = timeout_ns != EVB_FOREVER && timeout_ns < SPIN_NS ? timeout_ns : SPIN_NS;
     int64_t start = evb__clock_mono(), spent = 0;
     uint32_t pauses = 1;
     int32_t rc;
@@ -65,7 +67,7 @@ static int32_t spin(const struct waiting *w)
         if (!undecided(rc)) return rc;
         if (pauses < SPIN_PAUSE_MAX) pauses *= 2;
         spent = evb__clock_mono() - start;
-        if (spent >= SPIN_NS) break;
+        if (spent >= limit) break;
     }
     return rc;
 }
@@ -98,7 +100,7 @@ EVB__COLD static int32_t wait(const struct waiting *w, int32_t rc, int64_t timeo
     if (timeout_ns == 0) return rc;
     if (evb__in_callback(evb__self())) return EVB_EDEADLK;
     deadline = evb__deadline(timeout_ns);
-    rc = spin(w);
+    rc = spin(w, timeout_ns);
     return undecided(rc) ? sleep_until(w, deadline) : rc;
 }
 
