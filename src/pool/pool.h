@@ -50,10 +50,9 @@ struct evb__worker {
     uint32_t index;
     uint32_t tick;
     uint32_t random;
-    uint32_t eager;    /* how often of late work came soon, 0 to SPIN_SURE */
-    bool searching;    /* counted in idle */
-    bool inject_ended; /* has seen that nothing can come in from outside any more */
-    uint32_t carried;  /* tasks that were taken and found no room in local: run before all others */
+    uint32_t eager;   /* how often of late work came soon, 0 to SPIN_SURE */
+    bool searching;   /* counted in idle */
+    uint32_t carried; /* tasks that were taken and found no room in local: run before all others */
     struct evb__task carry[EVB__POOL_BATCH];
     struct evb__thread thread;
     EVB__ATOMIC(uint32_t) parting; /* WORKER_ENDED or POOL_ORPHANED: who comes second detaches the thread */

@@ -62,11 +62,10 @@ static uint32_t local_pop(struct evb__worker *of, struct evb__task *ret_tasks, u
     return rc > 0 ? (uint32_t)rc : 0;
 }
 
-static uint32_t inject_pop(struct evb__worker *w, struct evb__task *ret_tasks, uint32_t n)
+static uint32_t inject_pop(evb_pool *pool, struct evb__task *ret_tasks, uint32_t n)
 {
-    int32_t rc = evb_ring_try_pop_many(w->pool->inject, ret_tasks, n);
+    int32_t rc = evb_ring_try_pop_many(pool->inject, ret_tasks, n);
 
-    if (evb__unlikely(rc == EVB_ECLOSED)) w->inject_ended = true;
     return rc > 0 ? (uint32_t)rc : 0;
 }
 
@@ -80,6 +79,7 @@ static void keep(struct evb__worker *w, const struct evb__task *tasks, uint32_t 
         if (rc <= 0) break;
         tasks += rc;
         n -= (uint32_t)rc;
+        evb__pool_notify(w->pool); /* they were nowhere to be seen while we carried them over */
     }
     for (uint32_t i = 0; i < n; i++)
         w->carry[w->carried++] = tasks[i];
@@ -134,7 +134,7 @@ static uint32_t take_shared(struct evb__worker *w, struct evb__task *ret_tasks)
 {
     evb_pool *pool = w->pool;
     uint32_t share = evb__swap_about(pool->inject) / pool->started + 1;
-    uint32_t n = inject_pop(w, ret_tasks, share < EVB__POOL_BATCH ? share : EVB__POOL_BATCH);
+    uint32_t n = inject_pop(pool, ret_tasks, share < EVB__POOL_BATCH ? share : EVB__POOL_BATCH);
 
     return n != 0 ? n : take_overflow(w, ret_tasks);
 }
@@ -153,7 +153,7 @@ static bool find(struct evb__worker *w, struct evb__task *ret_task)
     if (evb__unlikely(w->tick % FAIR_EVERY == 0)) {
         /* by turns: each may always have something */
         if (w->tick / FAIR_EVERY % 2 == 0 && take_overflow(w, ret_task) != 0) return true;
-        if (inject_pop(w, ret_task, 1) != 0) return true;
+        if (inject_pop(w->pool, ret_task, 1) != 0) return true;
     }
     if (local_pop(w, ret_task, 1) != 0) return true;
     n = take_shared(w, tasks);
@@ -248,22 +248,36 @@ void evb__pool_schedule(evb_pool *pool, struct evb__runnable *runnable)
 
 /* ---- sleep ---- */
 
+/* No submit succeeds any more. A push that was under way when the ring was closed may, until a pop has found
+ * the ring closed and empty. */
+static bool is_sealed(struct evb__worker *w)
+{
+    struct evb__task task;
+    int32_t rc = evb_ring_try_pop(w->pool->inject, &task);
+
+    if (rc == EVB_OK) w->carry[w->carried++] = task;
+    return rc == EVB_ECLOSED;
+}
+
+/* After is_sealed: nobody runs who could still bring something. */
+static bool is_still(const evb_pool *pool)
+{
+    return evb__ld_sc(&pool->idle) == (UINT64_C(1) << pool->started) - 1 && !evb__pool_has_work(pool);
+}
+
 /* All workers sleep: who waits for that is told; a pool that is shut down is over when nothing is left. */
-static bool all_asleep(const struct evb__worker *w)
+static void all_asleep(struct evb__worker *w)
 {
     evb_pool *pool = w->pool;
-    uint32_t state = evb__ld_sc(&pool->state); /* inject is closed before it changes */
+    uint32_t state = evb__ld_sc(&pool->state);
 
-    /* A push that was admitted before may still succeed, until somebody has found inject closed and empty. */
-    if ((state == EVB__POOL_DRAINING || state == EVB__POOL_DISCARDING) && !w->inject_ended) return false;
-    if ((state == EVB__POOL_DRAINING || state == EVB__POOL_DISCARDING) &&
+    if ((state == EVB__POOL_DRAINING || state == EVB__POOL_DISCARDING) && is_sealed(w) && is_still(pool) &&
         evb__cas_sc(&pool->state, &state, EVB__POOL_ENDED)) {
         evb__pool_discard_overflow(pool); /* see overflow_push */
         for (uint32_t i = 0; i < pool->started; i++)
             if (evb__idle_take_this(&pool->idle, i)) evb__pool_wake_worker(pool, i);
     }
     evb__pool_changed(pool);
-    return true;
 }
 
 /* Sleeps until woken or, as the keeper of the time, until a timer is due. true: by the time. */
@@ -291,6 +305,11 @@ static bool doze(struct evb__worker *w)
     return due;
 }
 
+static bool goes_on(const struct evb__worker *w)
+{
+    return evb__ld_sc(&w->pool->state) != EVB__POOL_ENDED || w->carried != 0 || evb__pool_has_work(w->pool);
+}
+
 /* false: the pool has ended. */
 static bool go_to_sleep(struct evb__worker *w)
 {
@@ -300,10 +319,13 @@ static bool go_to_sleep(struct evb__worker *w)
     int64_t asleep;
 
     w->searching = false;
-    if (evb__pool_has_work(pool) || (idle == all && !all_asleep(w))) {
+    /* Whoever ends the pool wakes those who are in idle then; who comes later sees it here. */
+    if (!evb__pool_has_work(pool) && evb__ld_sc(&pool->state) != EVB__POOL_ENDED && idle == all)
+        all_asleep(w);
+    if (w->carried != 0 || evb__pool_has_work(pool) || evb__ld_sc(&pool->state) == EVB__POOL_ENDED) {
         if (evb__idle_take_this(&pool->idle, w->index)) {
             w->searching = true;
-            return true;
+            return goes_on(w);
         }
     }
     asleep = evb__clock_mono();
@@ -314,7 +336,7 @@ static bool go_to_sleep(struct evb__worker *w)
     else if (w->eager < SPIN_SURE)
         w->eager++;
     w->searching = true; /* whoever took us out of idle has counted us */
-    return evb__ld_sc(&pool->state) != EVB__POOL_ENDED || evb__pool_has_work(pool);
+    return goes_on(w);
 }
 
 /* Looks around for as long as waking would take, if work came that soon of late. */
@@ -338,8 +360,9 @@ static bool spin(struct evb__worker *w, struct evb__task *ret_task)
     return false;
 }
 
-/* Timers, and nobody sleeps for them: whoever is woken finds no work, and sleeps as the keeper. */
-static bool needs_keeper(const evb_pool *pool)
+/* Timers, and nobody sleeps for them: who kept the time has been woken. Somebody who sleeps has to take over.
+ */
+static bool is_unkept(evb_pool *pool)
 {
     return evb__ld_sc(&pool->next_due) != UINT64_MAX && evb__ld_sc(&pool->keeper) == 0;
 }
@@ -357,7 +380,7 @@ static bool next_task(struct evb__worker *w, struct evb__task *ret_task)
         if (found) {
             if (w->searching) {
                 w->searching = false;
-                if (evb__idle_found(&w->pool->idle) && (evb__pool_has_work(w->pool) || needs_keeper(w->pool)))
+                if (evb__idle_found(&w->pool->idle) && (evb__pool_has_work(w->pool) || is_unkept(w->pool)))
                     evb__pool_notify(w->pool);
             }
             return true;
