@@ -271,9 +271,8 @@ static void begin_end(evb_pool *pool, uint32_t mode)
 {
     uint32_t wanted = mode == EVB_DISCARD ? EVB__POOL_DISCARDING : EVB__POOL_DRAINING, state;
 
+    evb_ring_close(pool->inject); /* first: who sees the state sees the ring closed, worker.c all_asleep */
     evb__mutex_lock(&pool->lock);
-    evb_ring_close(
-        pool->inject); /* first: who sees the state knows that inject will end (worker.c, all_asleep) */
     state = evb__ld_sc(&pool->state);
     if (state == EVB__POOL_NEW) wanted = EVB__POOL_ENDED; /* there is no thread, and no work */
     while (state < wanted && !evb__cas_sc(&pool->state, &state, wanted)) { /* against all_asleep */

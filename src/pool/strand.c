@@ -70,10 +70,10 @@ static void wake_posts(evb_strand *strand)
     evb__wake_all(&strand->epoch);
 }
 
-static void run_task(const evb_strand *strand, const struct evb__task *task)
+static void run_task(const evb_strand *strand, const struct evb__task *task, bool discard)
 {
     /* relaxed: as in worker.c, execute */
-    if (evb__unlikely(evb__ld_rlx(&strand->pool->state) >= EVB__POOL_DISCARDING))
+    if (evb__unlikely(discard || evb__ld_rlx(&strand->pool->state) >= EVB__POOL_DISCARDING))
         evb__pool_discard(strand->pool, task->arg);
     else
         task->fn(task->arg);
@@ -92,7 +92,7 @@ static void run_strand(struct evb__runnable *runnable, bool discard)
             head += EVB__STRAND_ONE;
             evb__st_rel(&strand->head, head); /* pairs with evb__strand_claim: the cell is free */
             wake_posts(strand);
-            run_task(strand, &task);
+            run_task(strand, &task, discard);
             done++;
             continue;
         }
