@@ -74,9 +74,9 @@ MODEL_RUN_SEEDED := $(strip $(call chosen,$(sort $(wildcard tests/model/seeded_*
 check-model: $(if $(MODEL_RUN_SHAPES),check-model-shapes) $(if $(MODEL_RUN_SEEDED),check-model-seeded) ## the interleaving explorer: every schedule within bounds, and seeded bugs that it must find
 	@$(if $(MODEL_RUN_SHAPES)$(MODEL_RUN_SEEDED),:,echo 'no such test: $T'; exit 1)
 check-model-shapes: $(MODEL_BINS)
-	$(Q)$(RUN_TESTS) $(MODEL_RUN_SHAPES)
+	$(Q)EVB_TEST_TIMEOUT_SCALE=$${EVB_TEST_TIMEOUT_SCALE:-5} $(RUN_TESTS) $(MODEL_RUN_SHAPES)
 check-model-seeded: $(MODEL_BINS)
-	$(Q)$(MODEL_ENV) $(RUN_TESTS) $(MODEL_RUN_SEEDED)
+	$(Q)EVB_TEST_TIMEOUT_SCALE=$${EVB_TEST_TIMEOUT_SCALE:-5} $(MODEL_ENV) $(RUN_TESTS) $(MODEL_RUN_SEEDED)
 
 -include $(MODEL_ENGINE_OBJS:.o=.d) $(MODEL_SRCS:%.c=$(MODEL_DIR)/%.d)
 -include $(patsubst $(BUILD)/tests/%,$(MODEL_DIR)/tests/model/%.d,$(MODEL_BINS))
