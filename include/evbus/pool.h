@@ -13,10 +13,14 @@
  * - Nothing is unbounded: queues have a capacity, scheduling a strand cannot fail.
  * - An idle pool does not wake up, and has no thread for its timers: a worker that sleeps anyway sleeps until
  *   the next one. Timers are never early; they run by the monotonic clock.
- * - Submitting is lock-free but for waking a worker that sleeps; no lock is held while a task runs.
+ * - Submitting a plain task is lock-free once the threads run, but for waking a worker that sleeps. No lock
+ *   is held while a task runs.
  *
  * WHAT IT DOES NOT DO
  * - It does not order plain tasks: use a strand. It has no priorities.
+ * - It is not lock-free everywhere: timers share one short lock, and a thread that is stopped in the middle
+ *   of a strand's submit holds up what is behind it on that strand.
+ * - It does not order timers that are due in the same millisecond.
  * - It does not run a task inside another one: a task that waits for a second one needs a second thread.
  * - It does not interrupt a task that runs, and never cancels or kills a thread.
  * - It does not grow when all its threads block.
@@ -25,7 +29,7 @@
  * - A task that waits for its own pool would wait for itself: such calls answer EVB_EDEADLK in a worker of
  *   that pool.
  * - fork: the child has no workers; every call answers EVB_EFORKED there, evb_pool_destroy does nothing.
- * Signals: workers block all of them.
+ *   Signals: workers block all of them.
  * - exit: tasks still running when the process exits are cut off; shut the pool down first if that matters.
  * - A worker takes up to 32 tasks at a time from the common queue; others steal them when they have none.
  * - Timers are late when every worker is busy; a suspended machine's monotonic clock stands still.

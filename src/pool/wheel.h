@@ -4,8 +4,11 @@
  *
  *      level 0   64 slots of 1 tick      ticks that share all but the lowest 6 bits with `now`
  *      level 1   64 slots of 64 ticks    ... all but the lowest 12
- *      ...                               a timer stands at the level of the highest 6-bit group in which its
- * tick level 7                           differs from now, in the slot that this group of its tick names
+ *      ...
+ *      level 7   64 slots of 64^7 ticks  ... all but the lowest 48: later ticks do not exist
+ *
+ * A timer stands at the level of the highest group of 6 bits in which its tick differs from now, in the slot
+ * that this group of its tick names.
  *
  * Invariant: every timer inside has expiry >= now; in a slot of level 0 all have the same tick. Advancing to
  * the start of a slot of a higher level spreads that slot over the levels below, so each timer moves at most
