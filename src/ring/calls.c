@@ -220,17 +220,21 @@ INSTANCE(seq_spmc, seq_push_of_one, seq_pop_of_one, SIZE, STRIDE)
 
 /* ---- lock-free: swap.h ---- */
 
+/* Sees to it that the thread has a number, by which its spare cell is found. */
+EVB__INLINE int32_t numbered(const evb_ring *ring, struct evb__self *self)
+{
+    if (evb__likely(self->generation == ring->front.c.s.generation)) return EVB_OK;
+    return evb__reader_ready(self, ring->front.c.s.generation);
+}
+
 EVB__INLINE int32_t swap_push(evb_ring *ring, const void *elems, uint32_t n, uint32_t size, uint32_t stride,
                               enum evb__swap_cells how)
 {
     struct evb__self *self = evb__self();
     bool overwrite = (ring->flags & EVB_RING_OVERWRITE) != 0;
+    int32_t rc = numbered(ring, self);
 
-    if (evb__unlikely(self->generation != ring->front.c.s.generation)) {
-        int32_t rc = evb__reader_ready(self, ring->front.c.s.generation);
-
-        if (rc != EVB_OK) return rc;
-    }
+    if (evb__unlikely(rc != EVB_OK)) return rc;
     return evb__swap_push(ring, self->number, elems, n, size, stride, how, overwrite);
 }
 
@@ -252,12 +256,9 @@ EVB__INLINE int32_t plain_push(evb_ring *ring, const void *elems, uint32_t n, ui
 EVB__INLINE int32_t taken_pop(evb_ring *ring, void *ret_elems, uint32_t n, uint32_t size, uint32_t stride)
 {
     struct evb__self *self = evb__self();
+    int32_t rc = numbered(ring, self);
 
-    if (evb__unlikely(self->generation != ring->front.c.s.generation)) {
-        int32_t rc = evb__reader_ready(self, ring->front.c.s.generation);
-
-        if (rc != EVB_OK) return rc;
-    }
+    if (evb__unlikely(rc != EVB_OK)) return rc;
     return evb__swap_pop(ring, self->number, ret_elems, n, size, stride, EVB__SWAP_TAKEN);
 }
 
