@@ -51,6 +51,15 @@ int64_t evb__clock_wall(void)
     return source->wall_ns(source->arg);
 }
 
+int64_t evb__clock_wall_coarse(void)
+{
+#ifdef CLOCK_REALTIME_COARSE
+    /* pairs with evb__clock_set */
+    if (evb__ld_acq(&clock_source) == &clock_system) return clock_read(CLOCK_REALTIME_COARSE);
+#endif
+    return evb__clock_wall();
+}
+
 int64_t evb__deadline(int64_t timeout_ns)
 {
     int64_t now;

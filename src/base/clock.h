@@ -20,6 +20,7 @@ struct evb__clock_source {
 
 int64_t evb__clock_mono(void);
 int64_t evb__clock_wall(void);
+int64_t evb__clock_wall_coarse(void); /* as of the kernel's last tick, where it keeps that; cheaper */
 void evb__clock_set(const struct evb__clock_source *source);
 
 /* Deadline arithmetic that cannot overflow. EVB_FOREVER in, EVB_FOREVER out; a negative other than -1 counts

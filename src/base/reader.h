@@ -91,6 +91,7 @@ struct evb__self {
     void *deferred;     /* buses destroyed inside a callback, finished when the outermost returns */
     bool no_memory;     /* evb__alloc_pause */
     void *worker;       /* of a pool, pool/pool.h; NULL: none of ours */
+    const void *serves; /* a bus, one of whose queues' handlers runs here; NULL: none */
     void *owed;         /* a mark that gave way to the thread's own, see bus.c */
 };
 
