@@ -30,18 +30,20 @@ EVB__INLINE uint32_t evb__idle_searching(uint64_t idle)
     return (uint32_t)(idle >> 48);
 }
 
-/* Takes one parked worker out, `last` only if there is no other, and counts it as searching. Its index, or
- * -1: somebody searches already, or nobody is parked. */
-EVB__INLINE int32_t evb__idle_take(EVB__ATOMIC(uint64_t) *idle, int32_t last)
+/* Takes one parked worker out, the keeper of the time only if there is no other (keeper: its index + 1, or
+ * 0), and counts it as searching. Its index, or -1: somebody searches already, or nobody is parked. */
+EVB__INLINE int32_t evb__idle_take(EVB__ATOMIC(uint64_t) *idle, const EVB__ATOMIC(uint32_t) *keeper)
 {
     uint64_t now = evb__ld_sc(idle); /* seq_cst: after the work was made visible; pairs with evb__idle_park */
 
     for (;;) {
         uint64_t parked = now & EVB__IDLE_PARKED_MASK, others = parked;
+        uint32_t last;
         int32_t who = 0;
 
-        if (evb__likely(parked == 0) || evb__idle_searching(now) != 0) return -1;
-        if (last >= 0) others &= ~(UINT64_C(1) << last);
+        if (evb__likely(now - 1 >= EVB__IDLE_PARKED_MASK)) return -1; /* none parked, or one searching */
+        last = evb__ld_rlx(keeper);                                   /* relaxed: whom we rather take */
+        if (last != 0) others &= ~(UINT64_C(1) << (last - 1));
         if (others == 0) others = parked;
         while (!(others >> who & 1))
             who++;

@@ -21,9 +21,6 @@
 
 static void free_pool(evb_pool *pool)
 {
-    if (pool->workers != NULL)
-        for (uint32_t i = 0; i < pool->threads; i++)
-            evb_ring_destroy(pool->workers[i].local);
     evb__free(pool->workers, pool->threads * sizeof *pool->workers);
     evb_ring_destroy(pool->inject);
     evb__timers_destroy(pool);
@@ -34,10 +31,6 @@ static void free_pool(evb_pool *pool)
 static int32_t make_parts(evb_pool *pool, uint32_t capacity)
 {
     evb_ring_opts inject = {.capacity = capacity, .elem_bytes = sizeof(struct evb__task)};
-    evb_ring_opts local = {.mode = EVB_RING_SPMC,
-                           .progress = EVB_RING_SEQUENCED,
-                           .capacity = EVB__POOL_LOCAL,
-                           .elem_bytes = sizeof(struct evb__task)};
     int32_t rc = evb_ring_create(&inject, &pool->inject);
 
     if (rc == EVB_OK) rc = evb__timers_create(pool);
@@ -50,7 +43,7 @@ static int32_t make_parts(evb_pool *pool, uint32_t capacity)
         w->pool = pool;
         w->index = i;
         w->random = i;
-        if ((rc = evb_ring_create(&local, &w->local)) != EVB_OK) return rc;
+        w->until = EVB__POOL_TURN;
     }
     return EVB_OK;
 }
@@ -81,6 +74,7 @@ int32_t evb_pool_create(const evb_pool_opts *opts, evb_pool **ret_pool)
     pool->on_discard = o.on_discard;
     pool->thread_user = o.thread_user;
     evb__init(&pool->refs, 1);
+    evb__init(&pool->users, 1);
     rc = make_parts(pool, o.queue_capacity != 0 ? o.queue_capacity : CAPACITY_DEFAULT);
     if (rc != EVB_OK) {
         free_pool(pool);
@@ -126,12 +120,11 @@ static int32_t start_locked(evb_pool *pool)
     return EVB_OK;
 }
 
-int32_t evb__pool_admit(evb_pool *pool)
+EVB__COLD int32_t evb__pool_admit_slow(evb_pool *pool)
 {
     uint32_t state = evb__ld_acq(&pool->state); /* pairs with start_locked */
     int32_t rc = EVB_OK;
 
-    if (evb__likely(state == EVB__POOL_RUNNING)) return EVB_OK;
     if (state == EVB__POOL_NEW) {
         evb__mutex_lock(&pool->lock);
         state = evb__ld_rlx(&pool->state); /* changes from NEW under the lock */
@@ -165,23 +158,38 @@ bool evb__pool_must_not_wait(const evb_pool *pool)
     return evb__worker_of(pool) != NULL || evb__in_callback(evb__self());
 }
 
-int32_t evb_pool_submit(evb_pool *pool, evb_task_fn fn, void *arg, int64_t timeout_ns)
+/* To a pool that is full, or whose threads do not run, or from its own worker. */
+EVB__COLD static int32_t submit_slowly(evb_pool *pool, const struct evb__task *task, int64_t timeout_ns)
 {
-    struct evb__task task = {fn, arg};
     struct evb__worker *w;
     int32_t rc;
 
-    if (pool == NULL || fn == NULL || timeout_ns < EVB_FOREVER) return EVB_EINVAL;
-    if (evb__unlikely(!evb__pool_ours(pool))) return EVB_EFORKED;
+    if (!evb__pool_ours(pool)) return EVB_EFORKED;
     if ((rc = evb__pool_admit(pool)) != EVB_OK) return rc;
     w = evb__worker_of(pool);
     if (w != NULL) {
-        rc = evb__worker_push(w, task);
+        rc = evb__worker_push(w, *task);
         return rc == EVB_EFULL && timeout_ns != 0 ? EVB_EDEADLK : rc;
     }
-    rc = evb_ring_push(pool->inject, &task, timeout_ns);
+    rc = evb_ring_push(pool->inject, task, timeout_ns);
     if (rc == EVB_OK) evb__pool_notify(pool);
     return rc;
+}
+
+int32_t evb_pool_submit(evb_pool *pool, evb_task_fn fn, void *arg, int64_t timeout_ns)
+{
+    struct evb__task task = {fn, arg};
+    const struct evb__self *self = evb__self();
+
+    if (pool == NULL || fn == NULL || timeout_ns < EVB_FOREVER) return EVB_EINVAL;
+    /* the same generation: this is the process that made it, and the thread has its number */
+    if (evb__likely(self->generation == pool->generation && self->worker == NULL &&
+                    evb__ld_acq(&pool->state) == EVB__POOL_RUNNING) && /* pairs with start_locked */
+        evb__likely(evb__pool_inject(pool, self->number, &task) == EVB_OK)) {
+        evb__pool_notify(pool);
+        return EVB_OK;
+    }
+    return submit_slowly(pool, &task, timeout_ns);
 }
 
 int32_t evb_pool_submit_many(evb_pool *pool, evb_task_fn fn, void *const *args, uint32_t n)
@@ -331,9 +339,16 @@ static void orphan(evb_pool *pool)
     }
 }
 
-void evb_pool_destroy(evb_pool *pool)
+void evb__pool_hold(evb_pool *pool)
 {
-    if (pool == NULL || !evb__pool_ours(pool)) return;
+    (void)evb__add_rlx(&pool->users, 1); /* relaxed: the caller is one, or has it from one */
+}
+
+void evb__pool_release(evb_pool *pool)
+{
+    if (!evb__pool_ours(pool)) return;
+    /* acq_rel: who ends it comes after all who have used it */
+    if (evb__sub_acqrel(&pool->users, 1) != 1) return;
     if (evb__pool_must_not_wait(pool)) {
         begin_end(pool, EVB_DRAIN);
         orphan(pool);
@@ -341,4 +356,9 @@ void evb_pool_destroy(evb_pool *pool)
         (void)evb_pool_shutdown(pool, EVB_DRAIN, EVB_FOREVER);
     }
     evb__pool_unref(pool);
+}
+
+void evb_pool_destroy(evb_pool *pool)
+{
+    if (pool != NULL) evb__pool_release(pool);
 }

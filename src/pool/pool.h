@@ -5,10 +5,10 @@
  *                         |
  *              overflow --+      what must be scheduled and fits nowhere
  *
- * inject is a lock-free ring that every thread pushes (its capacity is the pool's), local a single-producer
- * ring that its worker pushes and everybody pops. A *runnable* is something that exists once and is queued at
- * most once: a strand, or a timer that is due; scheduling one cannot fail, because the overflow list is
- * linked through it. A task is 16 bytes by value.
+ * inject is a lock-free ring that every thread pushes (its capacity is the pool's), local a small ring that
+ * its worker fills and everybody takes from (local.h). A *runnable* is something that exists once and is
+ * queued at most once: a strand, or a timer that is due; scheduling one cannot fail, because the overflow
+ * list is linked through it. A task is 16 bytes by value.
  *
  * Invariant: a task or runnable is in exactly one place, or being run; whoever makes one visible looks at
  * `idle` afterwards, whoever goes to sleep says so in `idle` before he looks around (idle.h). Threads: any
@@ -24,16 +24,15 @@
 #include "base/atomic.h"
 #include "base/reader.h"
 #include "base/thread.h"
+#include "pool/local.h"
+#include "ring/swap.h"
 
 #define EVB__POOL_MAX_THREADS 48u /* bits of idle */
-#define EVB__POOL_LOCAL       256u
 #define EVB__POOL_BATCH       32u /* tasks taken at a time */
-#define EVB__POOL_NAME        16u
-
-struct evb__task {
-    evb_task_fn fn;
-    void *arg;
-};
+#define EVB__POOL_TURN                                                                                       \
+    61u /* tasks; then others than the local ring come first, and timers are looked for                      \
+         */
+#define EVB__POOL_NAME 16u
 
 /* run gets the runnable; discard: what it holds goes to on_discard instead. */
 struct evb__runnable {
@@ -43,19 +42,19 @@ struct evb__runnable {
 
 struct evb__worker {
     _Alignas(128) EVB__ATOMIC(uint32_t) woken; /* what it sleeps on; set by who has taken it out of idle */
-    evb_ring *local;
 
     /* its own */
     evb_pool *pool;
     uint32_t index;
-    uint32_t tick;
+    uint32_t turns; /* times that others than the local ring came first */
+    uint32_t until; /* tasks until they do again */
     uint32_t random;
-    uint32_t eager;   /* how often of late work came soon, 0 to SPIN_SURE */
-    bool searching;   /* counted in idle */
-    uint32_t carried; /* tasks that were taken and found no room in local: run before all others */
-    struct evb__task carry[EVB__POOL_BATCH];
+    uint32_t eager; /* how often of late work came soon, 0 to SPIN_SURE */
+    bool searching; /* counted in idle */
+    bool unkept;    /* a timer that it ran has been armed again, and nobody sleeps for it */
     struct evb__thread thread;
     EVB__ATOMIC(uint32_t) parting; /* WORKER_ENDED or POOL_ORPHANED: who comes second detaches the thread */
+    struct evb__local local;
 };
 
 enum {
@@ -87,7 +86,8 @@ struct evb_pool {
     EVB__ATOMIC(uint32_t) state;
     EVB__ATOMIC(uint32_t) keeper;   /* index of the worker that sleeps until next_due, + 1; 0: none */
     EVB__ATOMIC(uint64_t) next_due; /* tick; UINT64_MAX: no timer */
-    EVB__ATOMIC(uint32_t) refs;     /* the user's, one a strand, one a bus */
+    EVB__ATOMIC(uint32_t) refs;     /* of its memory: the users' together, one a thread, a strand, an alarm */
+    EVB__ATOMIC(uint32_t) users; /* who made it until he destroys it, and each hold: it ends with the last */
     _Alignas(128) EVB__ATOMIC(struct evb__runnable *) overflow;
 
     /* evb_pool_wait_idle and evb_pool_shutdown sleep on `changes`, which steps when all workers sleep, when a
@@ -116,11 +116,30 @@ EVB__INLINE struct evb__worker *evb__worker_of(const evb_pool *pool)
 /* pool.c */
 void evb__pool_ref(evb_pool *pool);
 void evb__pool_unref(evb_pool *pool);
-int32_t evb__pool_admit(
-    evb_pool *pool); /* may the calling thread bring work? starts the threads; EVB_OK, ECLOSED, EAGAIN */
+/* A bus uses the pool: evb_pool_destroy, called meanwhile, takes effect in the last release. */
+void evb__pool_hold(evb_pool *pool);
+void evb__pool_release(evb_pool *pool);
+int32_t evb__pool_admit_slow(evb_pool *pool);
 bool evb__pool_must_not_wait(const evb_pool *pool);
 void evb__pool_worker_ended(struct evb__worker *worker);
 void evb__pool_changed(evb_pool *pool); /* something that waiters wait for may have come */
+
+/* May the calling thread bring work? Starts the threads. EVB_OK, EVB_ECLOSED, EVB_EAGAIN. */
+EVB__INLINE int32_t evb__pool_admit(evb_pool *pool)
+{
+    /* pairs with start_locked */
+    return evb__likely(evb__ld_acq(&pool->state) == EVB__POOL_RUNNING) ? EVB_OK : evb__pool_admit_slow(pool);
+}
+
+/* Into inject, without waiting: evb_ring_try_push, in line, for a thread that is known to have this number.
+ * Nobody waits for elements there, so nobody is woken. */
+EVB__INLINE int32_t evb__pool_inject(evb_pool *pool, uint32_t thread, const struct evb__task *task)
+{
+    int32_t rc =
+        evb__swap_push(pool->inject, thread, task, 1, sizeof *task, sizeof *task, EVB__SWAP_WORDS, false);
+
+    return rc > 0 ? EVB_OK : rc;
+}
 
 /* worker.c */
 void evb__worker_main(void *worker);

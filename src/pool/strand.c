@@ -5,11 +5,13 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/park.h"
+#include "ring/eventcount.h"
 
 #define CAPACITY_DEFAULT 1024u
 #define CAPACITY_MAX     (UINT32_C(1) << 31)
-#define BATCH            64u /* tasks of a visit */
-#define PUBLISH_PAUSES   64u /* for a post that has claimed and not filled yet */
+#define BATCH            64u     /* tasks of a visit */
+#define PUBLISH_PAUSES   64u     /* for a post that has claimed and not filled yet */
+#define UNSURE_NS        1000000 /* a sleep in which a wake-up may be missed: evb__eventcount_prepare */
 
 static void run_strand(struct evb__runnable *runnable, bool discard);
 
@@ -36,6 +38,7 @@ int32_t evb_strand_create(evb_pool *pool, uint32_t capacity, evb_strand **ret_st
     strand->runnable.run = run_strand;
     strand->pool = pool;
     strand->capacity = rounded * EVB__STRAND_ONE;
+    strand->asymmetric = evb__barrier_asymmetric();
     evb__pool_ref(pool);
     *ret_strand = strand;
     return EVB_OK;
@@ -64,10 +67,8 @@ void evb_strand_destroy(evb_strand *strand)
 
 static void wake_posts(evb_strand *strand)
 {
-    if (evb__add_acqrel(&strand->waiters, 0) == 0) return; /* pairs with wait_for_room's exchange */
-    (void)evb__xchg_acqrel(&strand->waiters, 0);           /* as in ring/eventcount.h */
-    (void)evb__add_acqrel(&strand->epoch, 1);
-    evb__wake_all(&strand->epoch);
+    if (evb__unlikely(evb__eventcount_look(&strand->waiters, strand->asymmetric)))
+        evb__eventcount_wake(&strand->waiters, &strand->epoch);
 }
 
 static void run_task(const evb_strand *strand, const struct evb__task *task, bool discard)
@@ -108,40 +109,40 @@ static void run_strand(struct evb__runnable *runnable, bool discard)
 
 /* ---- post ---- */
 
-static int32_t post(evb_strand *strand, evb_task_fn fn, void *const *args, uint32_t n)
+EVB__INLINE int32_t post(evb_strand *strand, evb_task_fn fn, void *const *args, uint32_t n)
 {
     uint64_t at;
     bool schedule;
     int32_t rc = evb__strand_claim(strand, n, &at, &schedule);
 
-    if (rc < 0) return rc;
+    if (evb__unlikely(rc < 0)) return rc;
     for (uint32_t i = 0; i < (uint32_t)rc; i++)
         evb__strand_fill(strand, at + i * EVB__STRAND_ONE, (struct evb__task){fn, args[i]});
     if (schedule) evb__pool_schedule(strand->pool, &strand->runnable);
     return rc;
 }
 
-static int32_t ready(evb_strand *strand)
+EVB__INLINE int32_t ready(evb_strand *strand)
 {
-    if (!evb__pool_ours(strand->pool)) return EVB_EFORKED;
+    if (evb__unlikely(!evb__pool_ours(strand->pool))) return EVB_EFORKED;
     return evb__pool_admit(strand->pool);
 }
 
-static int32_t wait_for_room(evb_strand *strand, evb_task_fn fn, void *arg, int64_t timeout_ns)
+EVB__COLD static int32_t wait_for_room(evb_strand *strand, evb_task_fn fn, void *arg, int64_t timeout_ns)
 {
     int64_t deadline = evb__deadline(timeout_ns);
 
     for (;;) {
-        uint32_t key = evb__ld_acq(&strand->epoch); /* pairs with wake_posts */
+        bool sure;
+        uint32_t key = evb__eventcount_prepare(&strand->waiters, &strand->epoch, strand->asymmetric, &sure);
         int64_t left;
-        int32_t rc;
+        int32_t rc = ready(strand);
 
-        (void)evb__xchg_acqrel(&strand->waiters, 1); /* pairs with wake_posts: the later sees the earlier */
-        rc = ready(strand);
         if (rc == EVB_OK) rc = post(strand, fn, &arg, 1);
         if (rc != EVB_EFULL) return rc > 0 ? EVB_OK : rc;
         left = evb__remaining(deadline);
         if (left == 0) return EVB_ETIMEDOUT;
+        if (!sure && (left == EVB_FOREVER || left > UNSURE_NS)) left = UNSURE_NS;
         (void)evb__park(&strand->epoch, key, left);
     }
 }
@@ -152,8 +153,7 @@ int32_t evb_strand_submit(evb_strand *strand, evb_task_fn fn, void *arg, int64_t
 
     if (strand == NULL || fn == NULL || timeout_ns < EVB_FOREVER) return EVB_EINVAL;
     rc = ready(strand);
-    if (rc != EVB_OK) return rc;
-    rc = post(strand, fn, &arg, 1);
+    if (evb__likely(rc == EVB_OK)) rc = post(strand, fn, &arg, 1);
     if (evb__likely(rc > 0)) return EVB_OK;
     if (rc != EVB_EFULL || timeout_ns == 0) return rc;
     if (evb__pool_must_not_wait(strand->pool)) return EVB_EDEADLK;

@@ -31,12 +31,13 @@ struct evb_strand {
     evb_pool *pool;
     uint64_t capacity; /* in units of ONE */
     struct evb__strand_cell *cells;
+    uint32_t asymmetric; /* constant: base/barrier.h */
 
     _Alignas(128) EVB__ATOMIC(uint64_t) word;
     EVB__ATOMIC(uint64_t) head_seen;          /* posts: what head was when somebody last asked */
     _Alignas(128) EVB__ATOMIC(uint64_t) head; /* the runner's */
-    /* posts that wait for room */
-    _Alignas(128) EVB__ATOMIC(uint32_t) waiters, epoch;
+    uint32_t waiters;                         /* posts that wait for room: ring/eventcount.h */
+    EVB__ATOMIC(uint32_t) epoch;
 };
 
 /* Claims room for up to n tasks. Count, EVB_EFULL or EVB_ECLOSED. *ret_at: the first's tail; *ret_schedule:

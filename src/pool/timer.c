@@ -16,6 +16,7 @@
 #define FIRE_MAX   64u   /* at a look: the lock is short */
 
 enum timer_state { FREE, ARMED, QUEUED, RUNNING };
+enum timer_kind { ONCE, EVERY, ALARM };
 
 struct timer {
     struct evb__runnable runnable; /* first */
@@ -24,18 +25,27 @@ struct timer {
     struct timer *next_free;
     evb_task_fn fn;
     void *arg;
-    int64_t period_ns; /* 0: one-shot */
+    int64_t period_ns; /* EVERY */
     int64_t due_ns;
     uint32_t number, generation;
     enum timer_state state;
+    enum timer_kind kind;
     bool canceled; /* QUEUED: will not run; RUNNING: will not be armed again */
+};
+
+/* FREE: not set. Its record is its own and not found by an id. */
+struct evb__alarm {
+    struct timer timer; /* first */
+    evb_task_fn gone;
+    bool again;      /* QUEUED or RUNNING: timer.due_ns has been set since; armed when that is over */
+    bool given_back; /* QUEUED or RUNNING: freed when that is over */
 };
 
 struct evb__timers {
     struct evb__wheel wheel;
     struct timer *free;
     uint32_t chunks;
-    uint32_t outstanding; /* one-shots that are not FREE; periodic ones that are QUEUED or RUNNING */
+    uint32_t outstanding; /* one-shots that are not FREE; others that are QUEUED or RUNNING */
     struct timer *chunk[CHUNKS_MAX];
 };
 
@@ -117,32 +127,42 @@ static void arm_locked(struct timer *timer)
     evb__wheel_add(&pool->timers->wheel, &timer->entry);
 }
 
-/* seq_cst: whoever goes to sleep looks at it after he has said so (worker.c, doze). */
-static void publish_next_locked(evb_pool *pool)
+/* true: the next timer is an earlier one now. seq_cst: whoever goes to sleep looks at it after he has said so
+ * (worker.c, doze). */
+static bool publish_next_locked(evb_pool *pool)
 {
-    evb__st_sc(&pool->next_due, evb__wheel_next(&pool->timers->wheel));
+    uint64_t before = evb__ld_rlx(&pool->next_due); /* changes under the lock */
+    uint64_t next = evb__wheel_next(&pool->timers->wheel);
+
+    if (next != before) evb__st_sc(&pool->next_due, next);
+    return next < before;
 }
 
 /* ---- arming ---- */
 
 /* The next timer has become an earlier one: the keeper must sleep shorter, so it is woken to look anew;
- * without one somebody must become it. */
-static void earlier(evb_pool *pool)
+ * without one somebody must become it. after_run: the calling worker will itself, or sees to it that another
+ * one does, when it has looked for its next task. */
+static void earlier(evb_pool *pool, bool after_run)
 {
     uint32_t keeper = evb__ld_sc(&pool->keeper); /* pairs with doze */
+    struct evb__worker *w;
 
-    if (keeper == 0)
+    if (keeper != 0) {
+        if (evb__idle_take_this(&pool->idle, keeper - 1)) evb__pool_wake_worker(pool, keeper - 1);
+    } else if (after_run && (w = evb__worker_of(pool)) != NULL) {
+        w->unkept = true;
+    } else {
         evb__pool_notify(pool);
-    else if (evb__idle_take_this(&pool->idle, keeper - 1))
-        evb__pool_wake_worker(pool, keeper - 1);
+    }
 }
 
 static int64_t submit_timer(evb_pool *pool, evb_task_fn fn, void *arg, int64_t first_ns, int64_t period_ns)
 {
     struct timer *timer;
-    uint64_t before;
     int64_t now, id;
     int32_t rc;
+    bool sooner;
 
     rc = evb__pool_admit(pool);
     if (rc != EVB_OK) return rc;
@@ -158,15 +178,15 @@ static int64_t submit_timer(evb_pool *pool, evb_task_fn fn, void *arg, int64_t f
     pool->timers->free = timer->next_free;
     timer->fn = fn;
     timer->arg = arg;
+    timer->kind = period_ns == 0 ? ONCE : EVERY;
     timer->period_ns = period_ns;
     timer->due_ns = first_ns < INT64_MAX - now ? now + first_ns : INT64_MAX;
-    if (period_ns == 0) pool->timers->outstanding++;
-    before = evb__ld_rlx(&pool->next_due); /* changes under the lock */
+    if (timer->kind == ONCE) pool->timers->outstanding++;
     arm_locked(timer);
     id = id_of(timer);
-    publish_next_locked(pool);
+    sooner = publish_next_locked(pool);
     evb__mutex_unlock(&pool->lock);
-    if (evb__ld_rlx(&pool->next_due) < before) earlier(pool);
+    if (sooner) earlier(pool, false);
     return id;
 }
 
@@ -212,10 +232,10 @@ void evb__timers_look(struct evb__worker *worker)
         if (entry == NULL) break;
         timer = EVB__CONTAINER(entry, struct timer, entry);
         timer->state = QUEUED;
-        if (timer->period_ns != 0) pool->timers->outstanding++;
+        if (timer->kind != ONCE) pool->timers->outstanding++;
         evb__pool_schedule(pool, &timer->runnable);
     }
-    publish_next_locked(pool);
+    (void)publish_next_locked(pool);
     evb__mutex_unlock(&pool->lock);
 }
 
@@ -234,13 +254,13 @@ static void run_timer(struct evb__runnable *runnable, bool discard)
     evb_pool *pool = timer->pool;
     evb_task_fn fn;
     void *arg;
-    bool run, oneshot;
+    bool run, oneshot, sooner = false;
 
     evb__mutex_lock(&pool->lock);
     run = !timer->canceled;
     fn = timer->fn;
     arg = timer->arg;
-    oneshot = timer->period_ns == 0;
+    oneshot = timer->kind == ONCE;
     timer->state = RUNNING;
     evb__mutex_unlock(&pool->lock);
 
@@ -256,9 +276,10 @@ static void run_timer(struct evb__runnable *runnable, bool discard)
     } else {
         timer->due_ns = due_next(timer, evb__clock_mono());
         arm_locked(timer);
-        publish_next_locked(pool);
+        sooner = publish_next_locked(pool);
     }
     evb__mutex_unlock(&pool->lock);
+    if (sooner) earlier(pool, true);
     evb__pool_changed(pool); /* evb_pool_cancel_wait */
 }
 
@@ -272,15 +293,15 @@ static int32_t cancel_locked(evb_pool *pool, int64_t id)
     switch (timer->state) {
     case ARMED:
         evb__wheel_remove(&pool->timers->wheel, &timer->entry);
-        if (timer->period_ns == 0) pool->timers->outstanding--;
+        if (timer->kind == ONCE) pool->timers->outstanding--;
         free_locked(timer);
-        publish_next_locked(pool);
+        (void)publish_next_locked(pool);
         return EVB_OK;
     case QUEUED:
         timer->canceled = true;
         return EVB_OK;
     default: /* RUNNING */
-        if (timer->period_ns == 0) return EVB_ENOTFOUND;
+        if (timer->kind == ONCE) return EVB_ENOTFOUND;
         timer->canceled = true;
         return EVB_OK;
     }
@@ -351,13 +372,147 @@ void evb__timers_cancel_all(evb_pool *pool)
         if (entry != NULL) {
             timer = EVB__CONTAINER(entry, struct timer, entry);
             arg = timer->arg;
-            oneshot = timer->period_ns == 0;
+            oneshot = timer->kind == ONCE;
             if (oneshot) pool->timers->outstanding--;
-            free_locked(timer);
+            if (timer->kind == ALARM)
+                timer->state = FREE; /* its owner gives it back */
+            else
+                free_locked(timer);
         }
-        publish_next_locked(pool);
+        (void)publish_next_locked(pool);
         evb__mutex_unlock(&pool->lock);
         if (entry == NULL) return;
         if (oneshot) evb__pool_discard(pool, arg); /* without the lock: it is the user's */
     }
+}
+
+/* ---- alarms ---- */
+
+/* Queued or running no longer: armed anew, or not set. true: the next timer is an earlier one now. */
+static bool settle_locked(struct evb__alarm *alarm)
+{
+    evb_pool *pool = alarm->timer.pool;
+    bool again;
+
+    pool->timers->outstanding--;
+    alarm->timer.state = FREE;
+    again = alarm->again && evb__ld_rlx(&pool->state) == EVB__POOL_RUNNING; /* changes under the lock */
+    alarm->again = false;
+    if (!again) return false;
+    arm_locked(&alarm->timer);
+    return publish_next_locked(pool);
+}
+
+static void give_back(struct evb__alarm *alarm)
+{
+    evb_pool *pool = alarm->timer.pool;
+
+    evb__free(alarm, sizeof *alarm);
+    evb__pool_unref(pool);
+}
+
+static void run_alarm(struct evb__runnable *runnable, bool discard)
+{
+    struct evb__alarm *alarm = EVB__CONTAINER(runnable, struct evb__alarm, timer.runnable);
+    evb_pool *pool = alarm->timer.pool;
+    evb_task_fn gone;
+    bool run, given_back, sooner;
+
+    evb__mutex_lock(&pool->lock);
+    /* Set while it was queued: what counts is the new time. */
+    run = !discard && !alarm->given_back && (!alarm->again || alarm->timer.due_ns <= evb__clock_mono());
+    if (run) alarm->again = false;
+    alarm->timer.state = RUNNING;
+    evb__mutex_unlock(&pool->lock);
+
+    if (run) alarm->timer.fn(alarm->timer.arg);
+
+    evb__mutex_lock(&pool->lock);
+    given_back = alarm->given_back;
+    gone = alarm->gone;
+    sooner = settle_locked(alarm);
+    evb__mutex_unlock(&pool->lock);
+    if (sooner) earlier(pool, true);
+    evb__pool_changed(pool); /* evb_pool_wait_idle */
+    if (!given_back) return; /* from here on it is its owner's, who may have given it back by now */
+    if (gone != NULL) gone(alarm->timer.arg);
+    give_back(alarm);
+}
+
+struct evb__alarm *evb__alarm_make(evb_pool *pool, evb_task_fn fn, void *arg)
+{
+    struct evb__alarm *alarm = evb__zalloc(sizeof *alarm, EVB__CACHE_LINE);
+
+    if (alarm == NULL) return NULL;
+    alarm->timer.runnable.run = run_alarm;
+    alarm->timer.pool = pool;
+    alarm->timer.fn = fn;
+    alarm->timer.arg = arg;
+    alarm->timer.kind = ALARM;
+    evb__pool_ref(pool);
+    return alarm;
+}
+
+int32_t evb__alarm_ready(struct evb__alarm *alarm)
+{
+    return evb__pool_ours(alarm->timer.pool) ? evb__pool_admit(alarm->timer.pool) : EVB_EFORKED;
+}
+
+void evb__alarm_set(struct evb__alarm *alarm, int64_t due_ns)
+{
+    struct timer *timer = &alarm->timer;
+    evb_pool *pool = timer->pool;
+    bool sooner = false;
+
+    /* Where no thread can be had, it waits until some other call brings one. */
+    if (evb__alarm_ready(alarm) == EVB_EFORKED) return;
+    evb__mutex_lock(&pool->lock);
+    if (evb__ld_rlx(&pool->state) <= EVB__POOL_RUNNING) { /* changes under the lock */
+        timer->due_ns = due_ns > 0 ? due_ns : 0;
+        if (timer->state == ARMED) evb__wheel_remove(&pool->timers->wheel, &timer->entry);
+        if (timer->state == QUEUED || timer->state == RUNNING) {
+            alarm->again = true;
+        } else {
+            arm_locked(timer);
+            sooner = publish_next_locked(pool);
+        }
+    }
+    evb__mutex_unlock(&pool->lock);
+    if (sooner) earlier(pool, false);
+}
+
+/* Takes the time away; does not touch a run that has been queued. */
+static void unset_locked(struct evb__alarm *alarm)
+{
+    alarm->again = false;
+    if (alarm->timer.state != ARMED) return;
+    evb__wheel_remove(&alarm->timer.pool->timers->wheel, &alarm->timer.entry);
+    alarm->timer.state = FREE;
+    (void)publish_next_locked(alarm->timer.pool);
+}
+
+void evb__alarm_stop(struct evb__alarm *alarm)
+{
+    evb_pool *pool = alarm->timer.pool;
+
+    if (!evb__pool_ours(pool)) return;
+    evb__mutex_lock(&pool->lock);
+    unset_locked(alarm);
+    evb__mutex_unlock(&pool->lock);
+}
+
+bool evb__alarm_free(struct evb__alarm *alarm, evb_task_fn gone)
+{
+    evb_pool *pool = alarm->timer.pool;
+    bool over;
+
+    if (!evb__pool_ours(pool)) return true; /* in a forked child nobody runs, and the memory stays */
+    evb__mutex_lock(&pool->lock);
+    unset_locked(alarm);
+    over = alarm->timer.state == FREE;
+    alarm->given_back = !over;
+    alarm->gone = gone;
+    evb__mutex_unlock(&pool->lock);
+    if (over) give_back(alarm);
+    return over;
 }

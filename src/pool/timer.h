@@ -22,8 +22,26 @@ void evb__timers_destroy(evb_pool *pool);
 /* Queues what is due on this worker, a bounded number at a time. */
 void evb__timers_look(struct evb__worker *worker);
 int64_t evb__timers_left(const evb_pool *pool); /* nanoseconds to the next one; EVB_FOREVER: none */
-bool evb__timers_outstanding(
-    evb_pool *pool); /* a one-shot that has not begun, or any that is queued or running */
+/* A one-shot that has not begun, or any that is queued or running; alarms too. */
+bool evb__timers_outstanding(evb_pool *pool);
 void evb__timers_cancel_all(evb_pool *pool); /* shutdown: args of one-shots go to on_discard */
+
+/* ---- alarms: timers of the library's own objects, which cannot fail once they are made ---- */
+
+struct evb__alarm;
+
+/* fn(arg) runs on a worker, never two at once. Starts no thread. Keeps the pool's memory. NULL: no memory. */
+struct evb__alarm *evb__alarm_make(evb_pool *pool, evb_task_fn fn, void *arg);
+/* Starts the pool's threads, which the first set does otherwise: EVB_OK, or what evb__pool_admit answers, or
+ * EVB_EFORKED. */
+int32_t evb__alarm_ready(struct evb__alarm *alarm);
+/* Not before due_ns (monotonic); a time set before is forgotten, whether earlier or later, and also when its
+ * run was queued already. Inside fn too. Where no thread can be had it waits for one that another call
+ * starts. When the pool has been shut down nothing happens. */
+void evb__alarm_set(struct evb__alarm *alarm, int64_t due_ns);
+void evb__alarm_stop(struct evb__alarm *alarm); /* forgets the time; a run that has been queued still comes */
+/* Gives it back. true: fn will not run any more. false: it is queued (then it does not begin) or runs now
+ * (perhaps in this very thread): `gone`, unless NULL, gets arg when that is over. */
+bool evb__alarm_free(struct evb__alarm *alarm, evb_task_fn gone);
 
 #endif

@@ -6,16 +6,9 @@
 #include "base/park.h"
 #include "pool/idle.h"
 #include "pool/timer.h"
-#include "ring/seq.h"
-#include "ring/swap.h"
 
-#define FAIR_EVERY  61u /* tasks; then inject is looked at before the local ring */
-#define CLOCK_EVERY 64u /* tasks; then a busy worker looks for timers that are due */
-#define SPIN_SURE   3u
-#define SPIN_NS     20000 /* adaptive: what waking a worker costs */
-#define TASK_BYTES  ((uint32_t)sizeof(struct evb__task))
-
-_Static_assert(sizeof(struct evb__task) % 8 == 0, "a task is whole words");
+#define SPIN_SURE 3u
+#define SPIN_NS   20000 /* adaptive: what waking a worker costs */
 
 /* ---- work and where it lies ---- */
 
@@ -50,16 +43,13 @@ static void execute(struct evb__worker *w, const struct evb__task *task)
         task->fn(task->arg);
 }
 
-static int32_t local_push(struct evb__worker *w, const struct evb__task *tasks, uint32_t n)
+static int32_t inject_push(evb_pool *pool, const struct evb__task *task)
 {
-    return evb__seq_push_sp(w->local, tasks, n, TASK_BYTES, 8 + TASK_BYTES, true);
-}
+    struct evb__self *self = evb__self();
+    int32_t rc = EVB_OK;
 
-static uint32_t local_pop(struct evb__worker *of, struct evb__task *ret_tasks, uint32_t n)
-{
-    int32_t rc = evb__seq_pop_mc(of->local, ret_tasks, n, TASK_BYTES, 8 + TASK_BYTES, true);
-
-    return rc > 0 ? (uint32_t)rc : 0;
+    if (evb__unlikely(self->generation != pool->generation)) rc = evb__reader_ready(self, pool->generation);
+    return rc == EVB_OK ? evb__pool_inject(pool, self->number, task) : rc;
 }
 
 static uint32_t inject_pop(evb_pool *pool, struct evb__task *ret_tasks, uint32_t n)
@@ -69,20 +59,15 @@ static uint32_t inject_pop(evb_pool *pool, struct evb__task *ret_tasks, uint32_t
     return rc > 0 ? (uint32_t)rc : 0;
 }
 
-/* Puts taken tasks where others can steal them; what does not fit is run before anything else. (It fits,
- * unless a thief has been stopped in the middle of a theft.) */
+/* Puts taken tasks where others can steal them. They fit: the local ring was empty, and nobody else fills it.
+ */
 static void keep(struct evb__worker *w, const struct evb__task *tasks, uint32_t n)
 {
-    while (n != 0) {
-        int32_t rc = local_push(w, tasks, n);
+    uint32_t fitted = evb__local_push(&w->local, tasks, n);
 
-        if (rc <= 0) break;
-        tasks += rc;
-        n -= (uint32_t)rc;
-        evb__pool_notify(w->pool); /* they were nowhere to be seen while we carried them over */
-    }
-    for (uint32_t i = 0; i < n; i++)
-        w->carry[w->carried++] = tasks[i];
+    evb__assert(fitted == n);
+    (void)fitted;
+    evb__pool_notify(w->pool); /* they were nowhere to be seen while we carried them over */
 }
 
 /* Strands and timers that fitted nowhere, oldest first. */
@@ -121,47 +106,67 @@ static uint32_t steal(struct evb__worker *w, struct evb__task *ret_tasks)
     start = w->random >> 16;
     for (uint32_t i = 0; i < pool->started; i++) {
         struct evb__worker *victim = &pool->workers[(start + i) % pool->started];
-        uint32_t half = (evb_ring_count(victim->local) + 1) / 2, n;
+        uint32_t n;
 
-        if (victim == w || half == 0) continue;
-        n = local_pop(victim, ret_tasks, half < EVB__POOL_BATCH ? half : EVB__POOL_BATCH);
+        if (victim == w) continue;
+        n = evb__local_steal(&victim->local, ret_tasks, EVB__POOL_BATCH);
         if (n != 0) return n;
     }
     return 0;
+}
+
+/* Slots and cells were written by another processor. Each pop would wait for its two lines in turn, because a
+ * compare-and-swap lets nothing pass: asked for before, they come side by side. */
+static void call_lines(const evb_ring *ring, uint32_t n)
+{
+    uint64_t at = evb__ld_rlx(&ring->head); /* relaxed, here and below: only what to ask for */
+
+    for (uint32_t i = 0; i < n; i += 8)
+        __builtin_prefetch((const void *)evb__swap_slot(ring, at + i), 1);
+    for (uint32_t i = 0; i < n; i++) {
+        uint64_t word = evb__ld_rlx(evb__swap_slot(ring, at + i));
+
+        __builtin_prefetch(ring->cells + (word & (EVB__SWAP_CELL - 1)) * sizeof(struct evb__task));
+    }
 }
 
 static uint32_t take_shared(struct evb__worker *w, struct evb__task *ret_tasks)
 {
     evb_pool *pool = w->pool;
     uint32_t share = evb__swap_about(pool->inject) / pool->started + 1;
-    uint32_t n = inject_pop(pool, ret_tasks, share < EVB__POOL_BATCH ? share : EVB__POOL_BATCH);
+    uint32_t n = share < EVB__POOL_BATCH ? share : EVB__POOL_BATCH;
 
+    if (n > 2) call_lines(pool->inject, n);
+    n = inject_pop(pool, ret_tasks, n);
     return n != 0 ? n : take_overflow(w, ret_tasks);
 }
 
-/* One task to run; the others of a catch go to the local ring. */
-static bool find(struct evb__worker *w, struct evb__task *ret_task)
+/* By turns what may always have something comes before the local ring, which may always have something. */
+EVB__NOINLINE static bool find_in_turn(struct evb__worker *w, struct evb__task *ret_task)
+{
+    w->until = EVB__POOL_TURN;
+    evb__timers_look(w);
+    if (++w->turns % 2 == 0 && take_overflow(w, ret_task) != 0) return true;
+    return inject_pop(w->pool, ret_task, 1) != 0;
+}
+
+/* The others of a catch go to the local ring. */
+EVB__NOINLINE static bool find_elsewhere(struct evb__worker *w, struct evb__task *ret_task)
 {
     struct evb__task tasks[EVB__POOL_BATCH];
-    uint32_t n;
+    uint32_t n = take_shared(w, tasks);
 
-    if (evb__unlikely(w->carried != 0)) {
-        *ret_task = w->carry[--w->carried];
-        return true;
-    }
-    if (evb__unlikely(++w->tick % CLOCK_EVERY == 0)) evb__timers_look(w);
-    if (evb__unlikely(w->tick % FAIR_EVERY == 0)) {
-        /* by turns: each may always have something */
-        if (w->tick / FAIR_EVERY % 2 == 0 && take_overflow(w, ret_task) != 0) return true;
-        if (inject_pop(w->pool, ret_task, 1) != 0) return true;
-    }
-    if (local_pop(w, ret_task, 1) != 0) return true;
-    n = take_shared(w, tasks);
     if (n == 0 && w->searching) n = steal(w, tasks);
     if (n == 0) return false;
     *ret_task = tasks[0];
-    keep(w, tasks + 1, n - 1);
+    if (n > 1) keep(w, tasks + 1, n - 1);
     return true;
+}
+
+EVB__INLINE bool find(struct evb__worker *w, struct evb__task *ret_task)
+{
+    if (evb__unlikely(--w->until == 0) && find_in_turn(w, ret_task)) return true;
+    return evb__local_pop(&w->local, ret_task, w->pool->started == 1) || find_elsewhere(w, ret_task);
 }
 
 /* Is there something to find? Looked at after idle was changed: seq_cst, see idle.h. */
@@ -169,7 +174,7 @@ bool evb__pool_has_work(const evb_pool *pool)
 {
     if (evb__swap_filled(pool->inject) || evb__ld_sc(&pool->overflow) != NULL) return true;
     for (uint32_t i = 0; i < pool->started; i++)
-        if (evb__seq_filled(pool->workers[i].local)) return true;
+        if (evb__local_filled(&pool->workers[i].local)) return true;
     return false;
 }
 
@@ -183,26 +188,23 @@ void evb__pool_wake_worker(evb_pool *pool, uint32_t index)
 
 void evb__pool_notify(evb_pool *pool)
 {
-    int32_t who = evb__idle_take(&pool->idle, (int32_t)evb__ld_sc(&pool->keeper) - 1);
+    int32_t who = evb__idle_take(&pool->idle, &pool->keeper);
 
     if (evb__unlikely(who >= 0)) evb__pool_wake_worker(pool, (uint32_t)who);
 }
 
 int32_t evb__worker_push(struct evb__worker *w, struct evb__task task)
 {
-    int32_t rc = local_push(w, &task, 1);
-
-    if (rc <= 0) rc = evb_ring_try_push(w->pool->inject, &task) == EVB_OK ? 1 : EVB_EFULL;
-    if (rc > 0) evb__pool_notify(w->pool);
-    return rc > 0 ? EVB_OK : EVB_EFULL;
+    if (evb__local_push(&w->local, &task, 1) == 0 && inject_push(w->pool, &task) != EVB_OK) return EVB_EFULL;
+    evb__pool_notify(w->pool);
+    return EVB_OK;
 }
 
 int32_t evb__pool_push_many(evb_pool *pool, const struct evb__task *tasks, uint32_t n)
 {
     struct evb__worker *w = evb__worker_of(pool);
-    int32_t rc = w != NULL ? local_push(w, tasks, n) : 0, more;
+    int32_t rc = w != NULL ? (int32_t)evb__local_push(&w->local, tasks, n) : 0, more;
 
-    if (rc < 0) rc = 0; /* the local ring is full */
     if ((uint32_t)rc == n) return rc;
     more = evb_ring_try_push_many(pool->inject, tasks + rc, n - (uint32_t)rc);
     if (w != NULL && more == EVB_ECLOSED) more = EVB_EFULL; /* while the pool drains it has the local ring */
@@ -238,11 +240,8 @@ void evb__pool_schedule(evb_pool *pool, struct evb__runnable *runnable)
     struct evb__task task = {run_runnable, runnable};
     struct evb__worker *w = evb__worker_of(pool);
 
-    if (w != NULL && local_push(w, &task, 1) > 0) {
-        evb__pool_notify(pool);
-        return;
-    }
-    if (evb_ring_try_push(pool->inject, &task) != EVB_OK) overflow_push(pool, runnable);
+    if ((w == NULL || evb__local_push(&w->local, &task, 1) == 0) && inject_push(pool, &task) != EVB_OK)
+        overflow_push(pool, runnable);
     evb__pool_notify(pool);
 }
 
@@ -255,7 +254,7 @@ static bool is_sealed(struct evb__worker *w)
     struct evb__task task;
     int32_t rc = evb_ring_try_pop(w->pool->inject, &task);
 
-    if (rc == EVB_OK) w->carry[w->carried++] = task;
+    if (rc == EVB_OK) keep(w, &task, 1);
     return rc == EVB_ECLOSED;
 }
 
@@ -307,7 +306,7 @@ static bool doze(struct evb__worker *w)
 
 static bool goes_on(const struct evb__worker *w)
 {
-    return evb__ld_sc(&w->pool->state) != EVB__POOL_ENDED || w->carried != 0 || evb__pool_has_work(w->pool);
+    return evb__ld_sc(&w->pool->state) != EVB__POOL_ENDED || evb__pool_has_work(w->pool);
 }
 
 /* false: the pool has ended. */
@@ -322,7 +321,7 @@ static bool go_to_sleep(struct evb__worker *w)
     /* Whoever ends the pool wakes those who are in idle then; who comes later sees it here. */
     if (!evb__pool_has_work(pool) && evb__ld_sc(&pool->state) != EVB__POOL_ENDED && idle == all)
         all_asleep(w);
-    if (w->carried != 0 || evb__pool_has_work(pool) || evb__ld_sc(&pool->state) == EVB__POOL_ENDED) {
+    if (evb__pool_has_work(pool) || evb__ld_sc(&pool->state) == EVB__POOL_ENDED) {
         if (evb__idle_take_this(&pool->idle, w->index)) {
             w->searching = true;
             return goes_on(w);
@@ -367,26 +366,33 @@ static bool is_unkept(evb_pool *pool)
     return evb__ld_sc(&pool->next_due) != UINT64_MAX && evb__ld_sc(&pool->keeper) == 0;
 }
 
-static bool next_task(struct evb__worker *w, struct evb__task *ret_task)
+/* It has found a task as a searcher, or with a timer unkept. */
+static void found(struct evb__worker *w)
 {
-    for (;;) {
-        bool found = find(w, ret_task);
+    evb_pool *pool = w->pool;
 
-        if (!found && !w->searching) {
-            w->searching = evb__idle_search(&w->pool->idle, w->pool->started);
-            found = w->searching && find(w, ret_task);
-        }
-        if (!found && w->searching) found = spin(w, ret_task);
-        if (found) {
-            if (w->searching) {
-                w->searching = false;
-                if (evb__idle_found(&w->pool->idle) && (evb__pool_has_work(w->pool) || is_unkept(w->pool)))
-                    evb__pool_notify(w->pool);
-            }
-            return true;
-        }
-        if (!go_to_sleep(w)) return false;
+    if (w->searching ? evb__idle_found(&pool->idle) && (evb__pool_has_work(pool) || is_unkept(pool))
+                     : is_unkept(pool))
+        evb__pool_notify(pool);
+    w->searching = w->unkept = false;
+}
+
+static bool search(struct evb__worker *w, struct evb__task *ret_task)
+{
+    if (!w->searching) {
+        w->searching = evb__idle_search(&w->pool->idle, w->pool->started);
+        if (w->searching && find(w, ret_task)) return true;
     }
+    return w->searching && spin(w, ret_task);
+}
+
+/* false: the pool has ended. */
+EVB__INLINE bool next_task(struct evb__worker *w, struct evb__task *ret_task)
+{
+    while (!find(w, ret_task) && !search(w, ret_task))
+        if (!go_to_sleep(w)) return false;
+    if (evb__unlikely(w->searching || w->unkept)) found(w);
+    return true;
 }
 
 void evb__worker_main(void *worker)

@@ -188,18 +188,4 @@ EVB__INLINE int32_t evb__seq_pop_sc(evb_ring *ring, void *ret_elems, uint32_t n,
     return (int32_t)k;
 }
 
-/* ---- look ---- */
-
-/* Is something published at the head? seq_cst: see evb__seq_publish. */
-EVB__INLINE bool evb__seq_filled(const evb_ring *ring)
-{
-    for (;;) {
-        uint64_t at = evb__ld_acq(&ring->head); /* acquire: only to find the slot */
-        uint64_t seen = evb__ld_sc(evb__seq_at(ring, at, ring->stride));
-
-        if (seen == at + EVB__SEQ_STEP) return true;
-        if ((int64_t)(seen - (at + EVB__SEQ_STEP)) < 0) return false;
-    }
-}
-
 #endif

@@ -9,7 +9,9 @@
 #include <unistd.h>
 
 #include "base/atomic.h"
+#include "base/clock.h"
 #include "base/platform.h"
+#include "pool/timer.h"
 
 #define HOUR   INT64_C(3600000000000)
 #define CHUNK  256u /* timers that one allocation brings */
@@ -142,6 +144,31 @@ TEST(timers_beyond_those_that_there_is_room_for_are_refused_one_by_one)
     EQ(evb__ld_rlx(&discarded), CHUNK - 1);
 }
 
+TEST(an_alarm_that_cannot_be_made_leaves_nothing_behind_and_one_that_was_made_needs_no_memory)
+{
+    struct evb__alarm *alarm;
+
+    if (evb_test_plain_alloc()) SKIP("EVB_TEST_ALLOC=libc: no allocation can be made to fail");
+    open_pool(1, 0);
+    start_threads();
+    evb_test_alloc_fail_from(1);
+    EQ_PTR(evb__alarm_make(pool, count, NULL), NULL);
+    evb_test_alloc_fail_off();
+    alarm = evb__alarm_make(pool, count, NULL);
+    CHECK(alarm != NULL);
+    evb_test_alloc_fail_from(1);
+    for (uint32_t i = 2; i < 100; i++) {
+        evb__alarm_set(alarm, HOUR);
+        evb__alarm_set(alarm, 0);
+        while (evb__ld_rlx(&ran) < i)
+            (void)evb_pool_wait_idle(pool, EVB_FOREVER);
+    }
+    EQ(evb_test_alloc_faults(), 0);
+    evb_test_alloc_fail_off();
+    evb_pool_destroy(pool);
+    CHECK(evb__alarm_free(alarm, NULL));
+}
+
 /* ---- threads ---- */
 
 TEST(stacks_that_no_thread_can_have_are_told_by_every_call_that_would_start_one)
@@ -224,6 +251,33 @@ TEST(without_a_single_thread_nothing_is_accepted_and_a_later_call_starts_them)
     EQ(evb__ld_rlx(&discarded), 0);
 }
 
+TEST(an_alarm_set_where_no_thread_can_be_had_runs_when_there_is_one)
+{
+    struct evb__alarm *alarm;
+    int32_t ready;
+
+    NEEDS_LIMIT();
+    open_pool(2, STACK);
+    alarm = evb__alarm_make(pool, count, NULL);
+    CHECK(alarm != NULL);
+    if (!leave_address_space(STACK / 2)) {
+        CHECK(evb__alarm_free(alarm, NULL));
+        evb_pool_destroy(pool);
+        SKIP("no /proc, or no limit for address space");
+    }
+    evb__alarm_set(alarm, 0);
+    ready = evb__alarm_ready(alarm);
+    leave_all_address_space();
+    FAILS(ready, EVB_EAGAIN);
+    EQ(evb__ld_rlx(&starts), 0);
+    OK(evb__alarm_ready(alarm));
+    while (evb__ld_rlx(&ran) == 0)
+        (void)evb_pool_wait_idle(pool, EVB_FOREVER);
+    evb_pool_destroy(pool);
+    CHECK(evb__alarm_free(alarm, NULL));
+    EQ(evb__ld_rlx(&ran), 1);
+}
+
 TEST(with_fewer_threads_than_wanted_a_pool_works_and_ends)
 {
     evb_strand *strand;
@@ -259,8 +313,11 @@ int main(int argc, char **argv)
             a_strand_that_cannot_be_made_leaves_nothing_behind_and_one_that_was_made_needs_no_memory),
         cmocka_unit_test(a_timer_that_finds_no_memory_is_not_set_and_the_next_one_is),
         cmocka_unit_test(timers_beyond_those_that_there_is_room_for_are_refused_one_by_one),
+        cmocka_unit_test(
+            an_alarm_that_cannot_be_made_leaves_nothing_behind_and_one_that_was_made_needs_no_memory),
         cmocka_unit_test(stacks_that_no_thread_can_have_are_told_by_every_call_that_would_start_one),
         cmocka_unit_test(without_a_single_thread_nothing_is_accepted_and_a_later_call_starts_them),
+        cmocka_unit_test(an_alarm_set_where_no_thread_can_be_had_runs_when_there_is_one),
         cmocka_unit_test(with_fewer_threads_than_wanted_a_pool_works_and_ends),
     };
     return EVB_TEST_MAIN("pool_memory", tests, argc, argv);

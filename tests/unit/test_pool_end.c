@@ -7,6 +7,7 @@
 
 #include "base/atomic.h"
 #include "gate.h"
+#include "pool/pool.h"
 
 #define MANY 300
 
@@ -357,6 +358,137 @@ TEST(a_pool_destroyed_in_a_listener_runs_what_is_queued)
     evb_bus_destroy(bus);
 }
 
+/* ---- a pool that a bus uses ---- */
+
+static void works(uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        OK(evb_pool_submit(pool, run, args[i], EVB_FOREVER));
+    OK(evb_pool_wait_idle(pool, EVB_FOREVER));
+    EQ(evb__ld_rlx(&ran), n);
+}
+
+TEST(a_pool_that_is_held_works_until_both_its_user_and_the_last_holder_are_done)
+{
+    for (uint32_t order = 0; order < 3; order++) { /* at which step the user destroys it */
+        open_two_that_stop();
+        evb__pool_hold(pool);
+        evb__pool_hold(pool);
+        for (uint32_t step = 0; step < 2; step++)
+            if (step == order)
+                evb_pool_destroy(pool);
+            else
+                evb__pool_release(pool);
+        works(100);
+        CHECK(!gate_is_open(&over));
+        if (order == 2)
+            evb_pool_destroy(pool);
+        else
+            evb__pool_release(pool);
+        CHECK(gate_is_open(&over)); /* joined: what destroy promises */
+        all_ran_or_were_discarded(100);
+    }
+}
+
+TEST(the_last_release_drains_what_is_queued)
+{
+    struct gate gate = GATE_SHUT;
+
+    open_two_that_stop();
+    evb__pool_hold(pool);
+    evb_pool_destroy(pool);
+    OK(evb_pool_submit(pool, gate_hold, &gate, 0));
+    EQ(evb_pool_submit_many(pool, run, args, MANY), MANY);
+    gate_open(&gate);
+    evb__pool_release(pool);
+    EQ(evb__ld_rlx(&ran), MANY);
+    all_ran_or_were_discarded(MANY);
+}
+
+TEST(a_pool_that_is_held_is_shut_down_at_once_when_its_user_says_so)
+{
+    open_two_that_stop();
+    evb__pool_hold(pool);
+    works(10);
+    OK(evb_pool_shutdown(pool, EVB_DRAIN, EVB_FOREVER));
+    CHECK(gate_is_open(&over));
+    evb_pool_destroy(pool);
+    takes_nothing();
+    evb__pool_release(pool);
+    all_ran_or_were_discarded(10);
+}
+
+static void release_in_a_worker(void *held)
+{
+    gate_hold(held);
+    EQ(evb_pool_submit_many(pool, run, args, 100), 100);
+    evb__pool_release(pool);
+}
+
+TEST(a_pool_released_in_its_own_worker_ends_when_the_task_returns_and_its_queue_is_empty)
+{
+    struct gate gate = GATE_SHUT;
+
+    open_two_that_stop();
+    evb__pool_hold(pool);
+    OK(evb_pool_submit(pool, release_in_a_worker, &gate, 0));
+    EQ(evb_pool_submit_many(pool, run, args + 100, 100), 100);
+    evb_pool_destroy(pool);
+    gate_open(&gate);
+    gate_hold(&over);
+    EQ(evb__ld_rlx(&ran), 200);
+    all_ran_or_were_discarded(200);
+}
+
+static int32_t release_in_listener(const evb_event *ev, void *user)
+{
+    (void)ev;
+    (void)user;
+    evb__pool_release(pool);
+    return EVB_OK;
+}
+
+TEST(a_pool_released_in_a_listener_runs_what_is_queued)
+{
+    struct gate gate = GATE_SHUT;
+    evb_bus *bus;
+
+    OK(evb_bus_create(NULL, &bus));
+    (void)ID(evb_on(bus, "a", release_in_listener, NULL));
+    open_two_that_stop();
+    evb__pool_hold(pool);
+    evb_pool_destroy(pool);
+    OK(evb_pool_submit(pool, gate_hold, &gate, 0));
+    EQ(evb_pool_submit_many(pool, run, args, 100), 100);
+    EQ(evb_emit(bus, "a", NULL, 0), 1); /* does not wait for the gate */
+    gate_open(&gate);
+    gate_hold(&over);
+    EQ(evb__ld_rlx(&ran), 100);
+    evb_bus_destroy(bus);
+}
+
+static void release(uint32_t index, void *arg)
+{
+    (void)arg;
+    EQ(evb_pool_submit_many(pool, run, args + 10 * index, 10), 10);
+    if (index == 0)
+        evb_pool_destroy(pool);
+    else
+        evb__pool_release(pool);
+}
+
+TEST(of_users_that_let_go_at_once_the_last_one_ends_it)
+{
+    for (int round = 0; round < 20; round++) {
+        open_pool(2);
+        for (int i = 1; i < 4; i++)
+            evb__pool_hold(pool);
+        evb_test_run_threads(4, release, NULL);
+        EQ(evb__ld_rlx(&ran), 40);
+        all_ran_or_were_discarded(40);
+    }
+}
+
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
@@ -374,6 +506,12 @@ int main(int argc, char **argv)
         cmocka_unit_test(
             a_pool_destroyed_in_its_own_worker_ends_when_the_task_returns_and_its_queue_is_empty),
         cmocka_unit_test(a_pool_destroyed_in_a_listener_runs_what_is_queued),
+        cmocka_unit_test(a_pool_that_is_held_works_until_both_its_user_and_the_last_holder_are_done),
+        cmocka_unit_test(the_last_release_drains_what_is_queued),
+        cmocka_unit_test(a_pool_that_is_held_is_shut_down_at_once_when_its_user_says_so),
+        cmocka_unit_test(a_pool_released_in_its_own_worker_ends_when_the_task_returns_and_its_queue_is_empty),
+        cmocka_unit_test(a_pool_released_in_a_listener_runs_what_is_queued),
+        cmocka_unit_test(of_users_that_let_go_at_once_the_last_one_ends_it),
     };
     return EVB_TEST_MAIN("pool_end", tests, argc, argv);
 }

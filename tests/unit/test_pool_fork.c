@@ -9,6 +9,7 @@
 #include "base/atomic.h"
 #include "base/platform.h"
 #include "gate.h"
+#include "pool/timer.h"
 
 #define MANY 300
 
@@ -42,6 +43,7 @@ static void all_ran(uint32_t n)
 struct family {
     evb_strand *strand;
     int64_t timer;
+    struct evb__alarm *alarm;
 };
 
 static int calls_in_the_child(void *arg)
@@ -71,7 +73,12 @@ static int calls_in_the_child(void *arg)
         FAILS(evb_strand_submit_many(family->strand, run, NULL, 0), EVB_EFORKED);
     }
     evb_strand_destroy(family->strand);
+    FAILS(evb__alarm_ready(family->alarm), EVB_EFORKED);
+    evb__alarm_set(family->alarm, 0);
+    evb__alarm_stop(family->alarm);
+    CHECK(evb__alarm_free(family->alarm, run));
     evb_pool_destroy(pool);
+    evb__pool_release(pool);
     EQ(evb_test_alloc_live(), blocks); /* void calls do nothing: the memory stays */
     EQ(evb__ld_rlx(&ran), before);
 
@@ -95,6 +102,9 @@ TEST(in_a_child_an_inherited_pool_answers_eforked_and_the_parent_goes_on)
     gate_wait_held(&gate, 2);
     OK(evb_strand_create(pool, 4, &family.strand));
     family.timer = ID(evb_pool_submit_after(pool, 1, run, args[0]));
+    family.alarm = evb__alarm_make(pool, run, args[0]);
+    CHECK(family.alarm != NULL);
+    evb__alarm_set(family.alarm, INT64_MAX);
     OK(evb_strand_submit(family.strand, run, args[1], 0));
     OK(evb_pool_submit(pool, run, args[2], 0));
     EQ(evb_test_in_child(calls_in_the_child, &family), 0);
@@ -105,6 +115,7 @@ TEST(in_a_child_an_inherited_pool_answers_eforked_and_the_parent_goes_on)
     OK(evb_pool_shutdown(pool, EVB_DRAIN, EVB_FOREVER));
     EQ(evb_test_in_child(calls_in_the_child, &family), 0);
     evb_strand_destroy(family.strand);
+    CHECK(evb__alarm_free(family.alarm, run));
     evb_pool_destroy(pool);
 }
 

@@ -328,6 +328,20 @@ TEST(while_a_task_is_held_another_worker_runs_the_timer_that_was_armed_again)
     evb_pool_destroy(pool);
 }
 
+TEST(a_periodic_timer_is_not_kept_waiting_by_a_timer_that_is_far_away)
+{
+    for (uint32_t threads = 1; threads <= 3; threads++) {
+        int64_t far;
+
+        open_with((evb_pool_opts){.threads = threads, .spin_us = UINT32_MAX});
+        far = ID(evb_pool_submit_after(pool, HOUR, count, NULL));
+        (void)ID(evb_pool_submit_every(pool, MS, count, NULL));
+        CHECK(evb_test_eventually(ran_as_often, &(uint32_t){50}));
+        OK(evb_pool_cancel(pool, far));
+        evb_pool_destroy(pool);
+    }
+}
+
 /* ---- again and again ---- */
 
 TEST(a_periodic_timer_runs_once_a_period)
@@ -618,6 +632,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_timer_set_before_the_one_that_is_slept_for_is_not_kept_waiting),
         cmocka_unit_test(while_a_timers_run_is_held_another_worker_runs_the_next_timer),
         cmocka_unit_test(while_a_task_is_held_another_worker_runs_the_timer_that_was_armed_again),
+        cmocka_unit_test(a_periodic_timer_is_not_kept_waiting_by_a_timer_that_is_far_away),
         cmocka_unit_test(a_periodic_timer_runs_once_a_period),
         cmocka_unit_test(of_missed_runs_one_is_made_up_for_and_the_rest_is_skipped),
         cmocka_unit_test(runs_of_one_periodic_timer_never_overlap),
