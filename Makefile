@@ -161,10 +161,22 @@ T ?=
 K ?=
 chosen = $(if $(T),$(foreach b,$(1),$(if $(filter $(foreach t,$(T),$t test_$t test_$t_%),$(basename $(notdir $b))),$b)),$(1))
 
+# The model test of queues runs the library on one thread: executor.c stands in for the pool, and for sleeping.
+SINGLE_SRC  := tests/unit/test_queue_model.c
+
 define test-program
 $(call test-binary,$(1)): $(BUILD)/testobj/$(1:.c=.o) $(SUPPORT_OBJS) $(BUILD)/testlib/libevbus.a
 endef
-$(foreach t,$(TEST_SRCS),$(eval $(call test-program,$t)))
+$(foreach t,$(filter-out $(SINGLE_SRC),$(TEST_SRCS)),$(eval $(call test-program,$t)))
+
+SINGLE_BIN  := $(call test-binary,$(SINGLE_SRC))
+SINGLE_OBJS := $(patsubst %.c,$(BUILD)/testobj/%.o,$(SINGLE_SRC) $(sort $(wildcard tests/support/queue_model/*.c)))
+SINGLE_LINK := -Wl,--wrap=evb__park,--wrap=evb__wake_one,--wrap=evb__wake_all
+SINGLE_ALL  := $(SINGLE_OBJS) $(filter %/topic_oracle.o $(BUILD)/testobj/tests/support/evb_test%,$(SUPPORT_OBJS)) \
+	$(filter-out $(BUILD)/testlib/src/pool/%,$(TESTLIB_OBJS))
+$(SINGLE_BIN): $(SINGLE_ALL)
+$(SINGLE_BIN): private LINK += $(SINGLE_LINK)
+
 $(TEST_BINS):
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
@@ -199,6 +211,9 @@ check-long: ## the short tier with EVB_TEST_LONG=1: more rounds and seeds in the
 # The explorer (check-model) and the benches (bench, bench-peers) have rules of their own. They may use BUILD, SRCS, COMPILE, LINK, Q, say,
 # ALIGN_LOOPS and $(BUILD)/libevbus.a.
 -include tests/model/rules.mk
+# What tests/model/seeded_queue_model.sh needs to compile a changed copy.
+MODEL_ENV += EVB_BUILD='$(BUILD)' EVB_SINGLE_COMPILE='$(COMPILE) $(TEST_CPPFLAGS)' EVB_SINGLE_LINK='$(LINK) $(SINGLE_LINK)' EVB_SINGLE_OBJS='$(SINGLE_ALL)'
+check-model-seeded: $(SINGLE_BIN)
 -include tests/bench/rules.mk
 
 # ---------------------------------------------------------------------------------------------------- examples
@@ -253,5 +268,5 @@ help: ## this list
 clean: ## removes everything that was built
 	$(Q)rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(BUILD)-clang
 
--include $(LIB_OBJS:.o=.d) $(PIC_OBJS:.o=.d) $(TESTLIB_OBJS:.o=.d) $(SUPPORT_OBJS:.o=.d) $(TEST_OBJS:.o=.d)
+-include $(LIB_OBJS:.o=.d) $(PIC_OBJS:.o=.d) $(TESTLIB_OBJS:.o=.d) $(SUPPORT_OBJS:.o=.d) $(TEST_OBJS:.o=.d) $(SINGLE_OBJS:.o=.d)
 -include $(EXAMPLE_SRCS:%.c=$(BUILD)/exobj/%.d)

@@ -26,63 +26,7 @@
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 #endif
 
-/* ---- The bus beyond listeners (bus.h): publishing to queues, loans, retained events and request-reply come
- * with the queues. */
-
-int32_t evb_bus_drain(evb_bus *bus, int64_t timeout_ns)
-{
-    return EVB_ENOTSUP;
-}
-
-int32_t evb_publish(evb_bus *bus, const char *topic, const void *data, size_t size,
-                    const evb_publish_opts *opts)
-{
-    return EVB_ENOTSUP;
-}
-
-int32_t evb_publish_many(evb_bus *bus, const evb_message *msgs, uint32_t n, const evb_publish_opts *opts)
-{
-    return EVB_ENOTSUP;
-}
-
-int32_t evb_topic_publish(evb_topic *topic, const void *data, size_t size, const evb_publish_opts *opts)
-{
-    return EVB_ENOTSUP;
-}
-
-int32_t evb_loan(evb_bus *bus, size_t size, void **ret_data)
-{
-    return EVB_ENOTSUP;
-}
-
-int32_t evb_publish_loan(evb_bus *bus, const char *topic, void *data, size_t size,
-                         const evb_publish_opts *opts)
-{
-    return EVB_ENOTSUP;
-}
-
-void evb_loan_cancel(evb_bus *bus, void *data)
-{
-}
-
-const evb_event *evb_event_retain(const evb_event *ev)
-{
-    return NULL;
-}
-
-void evb_event_release(const evb_event *ev)
-{
-}
-
-int64_t evb_event_time_ns(const evb_event *ev)
-{
-    return 0; /* a listener's event has no time: emit reads no clock */
-}
-
-const void *evb_event_header(const evb_event *ev, const char *name, uint32_t *ret_len)
-{
-    return NULL; /* a listener's event has no headers */
-}
+/* ---- Request and reply (bus.h). */
 
 int32_t evb_request(evb_bus *bus, const char *topic, const void *data, size_t size, int64_t timeout_ns,
                     const evb_event **ret_reply)
@@ -97,32 +41,7 @@ int32_t evb_reply(const evb_event *request, const void *data, size_t size)
 
 /* ---- Queued subscriptions and their dead letters (queue.h). */
 
-int32_t evb_subscribe(evb_bus *bus, const char *pattern, const evb_sub_opts *opts, evb_sub **ret_sub)
-{
-    return EVB_ENOTSUP;
-}
-
-int32_t evb_unsubscribe(evb_sub *sub)
-{
-    return EVB_ENOTSUP;
-}
-
 int32_t evb_sub_forget(evb_bus *bus, const char *name, uint32_t force)
-{
-    return EVB_ENOTSUP;
-}
-
-int32_t evb_sub_pause(evb_sub *sub)
-{
-    return EVB_ENOTSUP;
-}
-
-int32_t evb_sub_resume(evb_sub *sub)
-{
-    return EVB_ENOTSUP;
-}
-
-int64_t evb_sub_purge(evb_sub *sub)
 {
     return EVB_ENOTSUP;
 }
@@ -133,77 +52,6 @@ int32_t evb_sub_seek(evb_sub *sub, uint64_t position)
 }
 
 int32_t evb_sub_skip_key(evb_sub *sub, const void *key, uint32_t key_len)
-{
-    return EVB_ENOTSUP;
-}
-
-int32_t evb_sub_next(evb_sub *sub, int64_t timeout_ns, uint64_t *ret_delivery, const evb_event **ret_event)
-{
-    return EVB_ENOTSUP;
-}
-
-int32_t evb_ack(evb_sub *sub, uint64_t delivery)
-{
-    return EVB_ENOTSUP;
-}
-
-int32_t evb_nack(evb_sub *sub, uint64_t delivery, int64_t delay_ns)
-{
-    return EVB_ENOTSUP;
-}
-
-int32_t evb_release(evb_sub *sub, uint64_t delivery)
-{
-    return EVB_ENOTSUP;
-}
-
-int32_t evb_reject(evb_sub *sub, uint64_t delivery, int32_t code, const char *text)
-{
-    return EVB_ENOTSUP;
-}
-
-int32_t evb_extend(evb_sub *sub, uint64_t delivery, int64_t lease_ns)
-{
-    return EVB_ENOTSUP;
-}
-
-int32_t evb_defer(const evb_event *ev, uint64_t *ret_delivery)
-{
-    return EVB_ENOTSUP;
-}
-
-int32_t evb_sub_take(evb_sub *sub, void *buf, size_t cap, uint32_t max)
-{
-    return EVB_ENOTSUP;
-}
-
-int32_t evb_sub_fd(evb_sub *sub)
-{
-    return EVB_ENOTSUP;
-}
-
-int32_t evb_sub_dispatch(evb_sub *sub, uint32_t max)
-{
-    return EVB_ENOTSUP;
-}
-
-int64_t evb_dlq_count(evb_sub *sub)
-{
-    return EVB_ENOTSUP;
-}
-
-int32_t evb_dlq_browse(evb_sub *sub, int32_t (*fn)(const evb_event *ev, const evb_death *death, void *user),
-                       void *user)
-{
-    return EVB_ENOTSUP;
-}
-
-int32_t evb_dlq_redrive(evb_sub *sub, uint32_t max)
-{
-    return EVB_ENOTSUP;
-}
-
-int64_t evb_dlq_purge(evb_sub *sub)
 {
     return EVB_ENOTSUP;
 }
@@ -368,11 +216,6 @@ const void *evb_event_object(const evb_event *ev)
 /* ---- Counters and pictures (stats.h). */
 
 int32_t evb_bus_stats(evb_bus *bus, evb_stats *ret_stats)
-{
-    return EVB_ENOTSUP;
-}
-
-int32_t evb_sub_stats(evb_sub *sub, evb_queue_stats *ret_stats)
 {
     return EVB_ENOTSUP;
 }

@@ -2,11 +2,15 @@
 /* evbus/bus.h: the bus: topics, wildcards, listeners in the publisher's thread, emit, publish, requests.
  *
  * A bus connects code that says that something happened with code that wants to know. A listener is a
- * function registered for a pattern; an emit on a topic calls every listener whose pattern matches, one after
- * the other, in the emitting thread, and returns when they have returned. That is Node's EventEmitter, in C,
- * for any number of threads. A bus with listeners only starts no thread, opens no file and allocates nothing
- * for an event. Queued subscriptions (queue.h) and a store (store.h) join the same bus and are reached by the
- * same emit; evb_publish does so with options. 0.1.0 has listeners only.
+ * function registered for a pattern; an emit on a topic calls every listener whose pattern matches, one
+ * after the other, in the emitting thread, and returns when they have returned. That is Node's
+ * EventEmitter, in C, for any number of threads. A bus with listeners only starts no thread, opens no
+ * file and allocates nothing for an event. Queued subscriptions (queue.h) and a store (store.h) join the
+ * same bus and are reached by the same emit; evb_publish does so with options.
+ *
+ * Not in 0.1.0, so that the call answers EVB_ENOTSUP: ttl_ns, dedup_id and EVB_RETAIN of a publish,
+ * evb_request and evb_reply, a bus with a store or with schemas (without a store EVB_DURABLE and stream
+ * are EVB_EINVAL); and the order per key: keys are carried and serve EVB_OVERFLOW_CONFLATE.
  *
  * TOPICS AND PATTERNS
  * A topic is a name in tokens: "flight.JFK.LAX". A pattern is a topic that may contain wildcards. Names have
@@ -36,7 +40,12 @@
  * - An emit to listeners takes no lock, makes no system call, reads no clock and allocates nothing; evb_emit
  *   tells the exceptions. It waits for nobody. Emits of two threads on one topic run their listeners at the
  *   same time.
- * - The payload is not copied: listeners see the emitter's own bytes.
+ * - The payload is not copied for listeners: they see the emitter's own bytes. For queues it is copied
+ *   once.
+ * - A publish is all or nothing across queues: room is reserved in every matching one first, and if one
+ *   refuses nobody is reached. The queues have the event when the first listener runs.
+ * - A publish on a name that somebody registered or opened takes no lock of the bus, however many topics
+ *   and publishers there are.
  * - Wildcards cost when a listener is registered or a topic is opened; an emit on a handle does not pay for
  *   them. A name that no one has registered or opened is matched and forgotten: emitting on ever new names
  *   keeps no memory.
@@ -85,6 +94,7 @@
  *   reported to the hook (EVB_HOOK_ERROR), and the other listeners run. (Node's 'error' event ends the
  *   process.)
  * - There is no order between the listeners of emits that different threads make at the same time.
+ * - evb_off and its kin do not touch queues: evb_unsubscribe does.
  *
  * CAVEATS
  * - user must live until free_user has run, or evb_off_wait has returned: after a bare evb_off another thread
@@ -92,6 +102,9 @@
  * - Waiting inside callbacks is refused (EVB_EDEADLK): two listeners that wait for each other's removal
  *   cannot be helped.
  * - Every emit runs on the emitter's stack: nesting, filters and hooks included.
+ * - An emit on a topic with queues is a publish: it copies, and waits without limit for a full blocking
+ *   queue, but never inside a callback. Where that must not be, publish with EVB_NOWAIT or timeout_ns.
+ * - A publish that has waited for room begins anew and asks the filters again.
  * - What is removed under the eyes of an emit is freed when that emit ends: a listener that runs for ever and
  *   in which listeners of its own topic come and go keeps their memory. Other topics are not concerned.
  * - Ten thousand listeners on one topic are fine; a registration that is not the last in order (prepend, a
@@ -171,45 +184,51 @@ typedef struct evb_bus_opts {
  * Parameters: opts: may be NULL. ret_bus: not NULL.
  * Returns: EVB_OK.
  * Ownership: the caller's, until evb_bus_destroy. opts is copied with its name; pool, store and schemas are
- *   kept in use.
+ *   kept in use: evb_pool_destroy, called before, takes effect when the last bus of the pool has ended.
  * Threads: any thread.
  * Cost: does not block; allocates; may make system calls (for the random seed of its hash tables; the first
  *   object of the process also registers for membarrier(2)).
- * Errors: EVB_EINVAL: ret_bus is NULL, an unknown dialect, flags that are not 0, or a drain_timeout_ns below
- *   -1. EVB_ENOMEM: no memory. EVB_ENOTSUP: struct_size as in base.h; in 0.1.0 also pool, store and schemas,
- *   since none can be made.
+ * Errors: EVB_EINVAL: ret_bus is NULL, an unknown dialect, flags that are not 0, or a drain_timeout_ns
+ *   below -1. EVB_ENOMEM: no memory. EVB_EFORKED: the pool was made before fork. EVB_ENOTSUP: struct_size
+ *   as in base.h; in 0.1.0 also store and schemas, since none can be made.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_bus_create(const evb_bus_opts *opts, evb_bus **ret_bus);
 
-/* Stops a bus in order: refuses publishes from now on, lets queues finish, waits for running handlers,
- * releases what is left in flight, flushes the store. Listeners stay. Calling it again goes on with it.
+/* Stops a bus in order: refuses publishes from now on, waits until every queue is empty (what is ready,
+ * delayed, retried and in flight), flushes the store. Handlers of the bus' own queues may still publish,
+ * because the drain waits for their events: a chain of queues runs to its end. Consumers that pull get what is
+ * left and then EVB_ECLOSED; what they do not take, and what a paused subscription holds, keeps the drain
+ * waiting. Listeners stay, and so do emits that reach only listeners. Calling it again goes on with it.
  *
  * Parameters: bus: not NULL. timeout_ns: nanoseconds for all of it, EVB_FOREVER, or 0 = only begin.
- * Returns: how many events were left undone: 0 = drained.
+ * Returns: EVB_OK: nothing is left.
  * Ownership: nothing changes hands; the bus still has to be destroyed.
  * Threads: any thread, not from a callback.
  * Cost: may block; does not allocate; may make system calls.
- * Errors: EVB_ETIMEDOUT: not finished in time; the bus stays closed to publishes. EVB_EAGAIN: not finished
- *   and timeout_ns is 0. EVB_EDEADLK: inside a callback. EVB_EINVAL: NULL bus, or a timeout below -1.
- *   EVB_EFORKED: the bus was made before fork.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
+ * Errors: EVB_ETIMEDOUT: not finished in time; the bus stays closed to publishes, evb_sub_stats tells what is
+ *   left where, and evb_bus_destroy does not wait for it again. EVB_EAGAIN: not finished and timeout_ns is 0.
+ *   EVB_EDEADLK: inside a callback. EVB_EINVAL: NULL bus, or a timeout below -1. EVB_EFORKED: the bus was made
+ *   before fork.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_bus_drain(evb_bus *bus, int64_t timeout_ns);
 
-/* Ends a bus: drains its queues for drain_timeout_ns, removes every listener, waits for listeners that run on
- * other threads, runs the free_user functions that are left, and frees it. Inside a callback all listeners
- * are gone at once and the rest happens when the outermost callback of that thread returns.
+/* Ends a bus: refuses publishes from now on, drains its queues for drain_timeout_ns and discards what is
+ * left, removes every listener, waits for listeners that run on other threads, runs the free_user
+ * functions that are left, and frees it. While it drains handlers may still emit to listeners. Inside a
+ * callback all listeners are gone at once and the rest happens when the outermost callback of that thread
+ * returns.
  *
  * Parameters: bus: NULL is nothing. In a forked child an inherited bus is left alone: its memory stays.
  * Ownership: ends here. Topic handles, subscriptions, retained events and loans that are still held answer
  *   EVB_ECLOSED and must be released as always; they may outlive the bus.
- * Threads: owner (no other call on the bus may run or begin; emits that are under way on other threads, their
- *   listeners, filters and hooks, are waited for. evb_topic_emit on a handle that is still open may begin at any
- *   time: it answers EVB_ECLOSED).
- * Cost: may block (while callbacks run on other threads); does not allocate; may make system calls (to sleep,
- *   and membarrier).
+ * Threads: owner (no other call on the bus may run or begin; emits that are under way on other threads,
+ *   their listeners, filters and hooks, are waited for. evb_topic_emit and evb_topic_publish on a handle
+ *   that is still open, and what the handlers of its own queues call, may begin at any time: in the end
+ *   they answer EVB_ECLOSED).
+ * Cost: may block (while queues drain and callbacks run on other threads); does not allocate; may make
+ *   system calls (to sleep, and membarrier).
  * Errors: none.
  * Since: 0.1.0
  */
@@ -333,7 +352,8 @@ EVB_API int32_t evb_off(evb_bus *bus, int64_t id);
  */
 EVB_API int32_t evb_off_wait(evb_bus *bus, int64_t id);
 
-/* Removes all listeners of one pattern, or of the bus, without waiting. Node's removeAllListeners().
+/* Removes all listeners of one pattern, or of the bus, without waiting. Queues stay. Node's
+ * removeAllListeners().
  *
  * Parameters: bus: not NULL. pattern: exactly the text they were registered with ("a.*" does not remove
  *   "a.b"); NULL = every listener.
@@ -378,11 +398,11 @@ EVB_API int32_t evb_off_owner(evb_bus *bus, const void *owner);
  */
 EVB_API int32_t evb_listener_count(evb_bus *bus, const char *topic);
 
-/* Walks over the patterns that have live listeners, each once, the one with the oldest listener first. Node's
- * eventNames(). The walk is over a copy made at the start: fn may register and remove.
+/* Walks over the patterns that have live listeners or queues, each once, the one with the oldest listener
+ * first. Node's eventNames(). The walk is over a copy made at the start: fn may register and remove.
  *
- * Parameters: bus, fn: not NULL. fn gets the pattern, how many live listeners it has (monitors included) and
- *   user; non-zero stops.
+ * Parameters: bus, fn: not NULL. fn gets the pattern, how many live listeners it has (monitors and queues
+ *   included) and user; non-zero stops.
  * Returns: 0, or what fn returned to stop.
  * Ownership: the pattern's text is valid until fn returns.
  * Threads: any thread.
@@ -414,7 +434,7 @@ EVB_API int32_t evb_topic_matches(uint32_t dialect, const char *pattern, const c
 
 /* evb_publish_opts.flags */
 enum {
-    EVB_MANDATORY = 1, /* nobody there: EVB_ENOROUTE */
+    EVB_MANDATORY = 1, /* no queue that wants it and no listener, monitors not counted: EVB_ENOROUTE */
     EVB_RETAIN = 2,    /* the topic keeps the event for newcomers; an empty payload clears. 65 536 topics */
     EVB_NOWAIT = 4,    /* a full queue with EVB_OVERFLOW_BLOCK refuses instead of blocking */
     EVB_DURABLE = 8    /* fdatasync'ed before the call returns, whatever the store's level */
@@ -423,18 +443,18 @@ enum {
 typedef struct evb_publish_opts {
     uint32_t struct_size;      /* sizeof(evb_publish_opts), or 0 */
     uint32_t flags;            /* EVB_MANDATORY, EVB_RETAIN, EVB_NOWAIT, EVB_DURABLE */
-    const void *key;           /* events of one key are handled in order, one at a time; NULL = none */
-    uint32_t key_len;          /* bytes of key, up to 255 */
+    const void *key;           /* which thing the event is about, copied; NULL = none */
+    uint32_t key_len;          /* bytes of key, up to 255; 0 with a key is a key, too */
     uint32_t header_count;     /* entries of headers */
     const evb_header *headers; /* up to 8 KiB in all; copied */
     int64_t delay_ns;          /* delivered later, up to 10 years, to queues only, not with a key. 0 = now */
     int64_t ttl_ns;            /* then it expires unless in flight; a queue's ttl_ns may be less. 0 = never */
-    int64_t timeout_ns;        /* to wait for full blocking queues; 0 = without limit, see EVB_NOWAIT */
+    int64_t timeout_ns;        /* for all waiting for full blocking queues; 0 = no limit, see EVB_NOWAIT */
     const char *dedup_id;      /* seen within the window: a duplicate, result 0. NULL = never one */
     const char *stream;        /* the stream a persisted event is appended to; NULL = the topic */
     uint64_t *ret_sequence;    /* the event's sequence; of a duplicate: the first one's. May be NULL */
     uint64_t *ret_position;    /* its position in the store, 0 = not persisted. May be NULL */
-    char *ret_refused;         /* EVB_EFULL, EVB_ETIMEDOUT: name of the full subscription. May be NULL */
+    char *ret_refused;         /* when a queue refuses: the subscription's name, cut. May be NULL */
     uint32_t refused_cap;      /* bytes at ret_refused, NUL included */
     uint32_t reserved;         /* 0 */
 } evb_publish_opts;
@@ -461,8 +481,8 @@ typedef struct evb_message {
  * Parameters: bus: not NULL. topic: valid in the dialect, without wildcards, see TOPICS AND PATTERNS. data:
  *   size bytes; may be NULL when size is 0. size: up to max_payload_bytes.
  * Returns: how many listeners were called, plus, when there are queues, groups that took the event: 0 =
- *   nobody. Monitors, listeners whose filter refused, and onces that another emit won are not counted. A
- *   listener's own result does not matter here.
+ *   nobody. Monitors, listeners whose filter refused, onces that another emit won, and queues that
+ *   dropped the event are not counted. A listener's own result does not matter here.
  * Ownership: data stays the caller's and must not change until this returns; only queues copy it.
  * Threads: any thread.
  * Cost: does not block (takes no lock; one that leaves something to clean up, a once that fired or a listener
@@ -487,38 +507,47 @@ EVB_API int32_t evb_emit(evb_bus *bus, const char *topic, const void *data, size
 /* Publishes an event to the queues and then to the listeners of its topic: evb_emit with options. All or
  * nothing: room is reserved in every matching queue first, and if one refuses, nobody is reached. Order:
  * validate; queue filters; duplicate?; reserve; sequence and append to the store if the topic is persisted;
- * hand over; listeners. (RabbitMQ would fill the queues that have room and refuse the publish.)
+ * hand over; listeners. (RabbitMQ would fill the queues that have room and refuse the publish.) A
+ * publisher that waits for a blocking queue has nothing reserved anywhere; when there is room it starts
+ * again. A delayed event reaches queues only.
  *
  * Parameters: bus, topic, data, size: as evb_emit. opts: may be NULL.
  * Returns: listeners called (as evb_emit counts) plus groups that took the event; 0 for a duplicate.
- * Ownership: payload, key and headers are copied once and shared by all queues.
+ * Ownership: payload, key and headers are copied once and shared by all queues. Listeners see the
+ *   publisher's own, also where queues have their copy: nothing may change until this returns.
  * Threads: any thread, not from a callback if it would wait.
  * Cost: may block (a full queue with EVB_OVERFLOW_BLOCK, an append that waits for the disk); may allocate
- *   (from slabs); may make system calls (to wake a worker).
- * Errors: EVB_EFULL: a rejecting queue is full, named in ret_refused. EVB_ETIMEDOUT: a blocking one stayed
- *   full. EVB_EDEADLK: would wait inside a callback. EVB_ENOROUTE: nobody there and EVB_MANDATORY.
- *   EVB_ECLOSED: draining or destroyed. EVB_ETOOBIG: payload, key or headers above their limit. EVB_EINVAL:
- *   as evb_emit, an unknown flag, a negative time, a delay with a key. EVB_ENOSPC, EVB_EIO, EVB_EPOISONED:
- *   the store could not append. EVB_ENOMEM, EVB_ERECURSION, EVB_EFORKED: as evb_emit. EVB_ENOTSUP:
- *   struct_size as in base.h.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
+ *   (when a queue matches); may make system calls (to wake a worker).
+ * Errors: EVB_EFULL: a rejecting queue is full, or a blocking one with EVB_NOWAIT; named in ret_refused,
+ *   as for the next two. EVB_ETIMEDOUT: a blocking one stayed full. EVB_EDEADLK: would wait inside a
+ *   callback. EVB_ENOROUTE: nobody there and EVB_MANDATORY. EVB_ECLOSED: draining or destroyed.
+ *   EVB_ETOOBIG: payload, key or headers above their limit, or above what a queue can ever hold, which is
+ *   named, too. EVB_EINVAL: as evb_emit, an unknown flag, a negative time, a delay with a key or above
+ *   ten years, a key or value that is NULL with a length, a header without name. EVB_ENOSPC, EVB_EIO,
+ *   EVB_EPOISONED: the store could not append. EVB_ENOMEM: no memory for the copy. EVB_ERECURSION,
+ *   EVB_EFORKED: as evb_emit. EVB_ENOTSUP: struct_size as in base.h; what is not in 0.1.0, see the top.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_publish(evb_bus *bus, const char *topic, const void *data, size_t size,
                             const evb_publish_opts *opts);
 
-/* Publishes n events as one: one reservation, one append, one sync; all or none.
+/* Publishes n events as one: one reservation a queue, one append, one sync; all or none. Every queue
+ * takes its events in the order of the messages. The listeners run when all queues have theirs, message
+ * by message.
  *
- * Parameters: bus: not NULL. msgs: n messages; NULL only when n is 0. opts: for all of them; key, headers and
- *   dedup_id are not used. May be NULL.
- * Returns: the sum of what evb_publish would have answered for each.
+ * Parameters: bus: not NULL. msgs: n messages; NULL only when n is 0; n up to 16 777 216. opts: for all
+ *   of them together: flags (EVB_MANDATORY: somebody for each), delay_ns, timeout_ns, ret_refused. key
+ *   and headers are not used, each message has its own; nor is dedup_id. ret_sequence: of the last
+ *   message that a queue was offered, 0 = of none; theirs rise by one from message to message. May be
+ *   NULL.
+ * Returns: the sum of what evb_publish would have answered for each, at most INT32_MAX. A listener that
+ *   destroys the bus ends it: the queues have everything, the later messages' listeners are not called.
  * Ownership: everything is copied.
  * Threads: any thread, not from a callback if it would wait.
  * Cost: may block; may allocate; may make system calls: as evb_publish.
  * Errors: EVB_EFULL, EVB_ETIMEDOUT, EVB_EDEADLK, EVB_ENOROUTE, EVB_ECLOSED, EVB_ETOOBIG, EVB_EINVAL,
  *   EVB_ENOSPC, EVB_EIO, EVB_EPOISONED, EVB_ENOMEM, EVB_ERECURSION, EVB_EFORKED, EVB_ENOTSUP: as evb_publish,
  *   of any message.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_publish_many(evb_bus *bus, const evb_message *msgs, uint32_t n,
@@ -565,7 +594,6 @@ EVB_API int32_t evb_topic_emit(evb_topic *topic, const void *data, size_t size);
  * Cost: may block; may allocate; may make system calls: as evb_publish.
  * Errors: EVB_EFULL, EVB_ETIMEDOUT, EVB_EDEADLK, EVB_ENOROUTE, EVB_ECLOSED, EVB_ETOOBIG, EVB_EINVAL,
  *   EVB_ENOSPC, EVB_EIO, EVB_EPOISONED, EVB_ENOMEM, EVB_ERECURSION, EVB_EFORKED, EVB_ENOTSUP: as evb_publish.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_topic_publish(evb_topic *topic, const void *data, size_t size,
@@ -590,12 +618,12 @@ EVB_API void evb_topic_close(evb_topic *topic);
  *
  * Parameters: bus: not NULL. size: bytes, up to max_payload_bytes. ret_data: not NULL; aligned for any type.
  * Returns: EVB_OK.
- * Ownership: the caller's until evb_publish_loan succeeds or evb_loan_cancel.
+ * Ownership: the caller's until evb_publish_loan succeeds or evb_loan_cancel. It keeps the memory of the
+ *   bus, so that both may still be called when the bus has ended.
  * Threads: any thread.
- * Cost: does not block; allocates (from slabs); no system calls.
+ * Cost: does not block; allocates; no system calls.
  * Errors: EVB_ETOOBIG: above max_payload_bytes. EVB_ENOMEM: no memory. EVB_EINVAL: a NULL argument.
  *   EVB_ECLOSED: the bus is draining or destroyed. EVB_EFORKED: the bus was made before fork.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_loan(evb_bus *bus, size_t size, void **ret_data);
@@ -605,13 +633,13 @@ EVB_API int32_t evb_loan(evb_bus *bus, size_t size, void **ret_data);
  * Parameters: bus, topic, opts: as evb_publish. data: from evb_loan of the same bus. size: bytes used, up to
  *   those lent.
  * Returns: as evb_publish.
- * Ownership: on success the loan is the bus'; on failure it stays the caller's.
+ * Ownership: on success, 0 included, the loan is the bus'; on failure it stays the caller's.
  * Threads: any thread, not from a callback if it would wait.
  * Cost: may block; may allocate; may make system calls: as evb_publish.
  * Errors: EVB_EFULL, EVB_ETIMEDOUT, EVB_EDEADLK, EVB_ENOROUTE, EVB_ECLOSED, EVB_ETOOBIG, EVB_EINVAL,
- *   EVB_ENOSPC, EVB_EIO, EVB_EPOISONED, EVB_ENOMEM, EVB_ERECURSION, EVB_EFORKED, EVB_ENOTSUP: as evb_publish;
- *   EVB_EINVAL also for data that is no loan of this bus.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
+ *   EVB_ENOSPC, EVB_EIO, EVB_EPOISONED, EVB_ENOMEM, EVB_ERECURSION, EVB_EFORKED, EVB_ENOTSUP: as
+ *   evb_publish; EVB_EINVAL also for more than was lent, and for data that is no loan of this bus, as far
+ *   as the 16 bytes before it can tell.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_publish_loan(evb_bus *bus, const char *topic, void *data, size_t size,
@@ -620,11 +648,11 @@ EVB_API int32_t evb_publish_loan(evb_bus *bus, const char *topic, void *data, si
 /* Gives a loan back unpublished.
  *
  * Parameters: bus: where it came from. data: the loan; NULL is nothing.
- * Ownership: ends here.
+ * Ownership: ends here. What is no loan (published or canceled before) is left alone, as far as it can be
+ *   told.
  * Threads: any thread.
  * Cost: does not block; does not allocate; no system calls.
  * Errors: none.
- * Status: not in 0.1.0: does nothing.
  * Since: 0.1.0
  */
 EVB_API void evb_loan_cancel(evb_bus *bus, void *data);
@@ -635,24 +663,23 @@ EVB_API void evb_loan_cancel(evb_bus *bus, void *data);
  * that queues hold too is counted.
  *
  * Parameters: ev: the pointer the callback was given, or one retained before; not NULL.
- * Returns: the kept event, perhaps at another address; NULL = no memory.
+ * Returns: the kept event: one retained before is counted and comes back as it is, any other gets an
+ *   address of its own. NULL = no memory.
  * Ownership: the caller's until evb_event_release; it may outlive the bus.
  * Threads: any thread.
  * Cost: does not block; may allocate; no system calls.
  * Errors: NULL: ev is NULL, or no memory.
- * Status: not in 0.1.0: answers NULL, nothing happens.
  * Since: 0.1.0
  */
 EVB_API const evb_event *evb_event_retain(const evb_event *ev);
 
-/* Gives a kept event back.
+/* Gives a kept event back. One that was not kept, as a callback got it, is left alone.
  *
  * Parameters: ev: from evb_event_retain or evb_request; NULL is nothing.
  * Ownership: ends here.
  * Threads: any thread.
  * Cost: does not block; does not allocate; no system calls.
  * Errors: none.
- * Status: not in 0.1.0: does nothing.
  * Since: 0.1.0
  */
 EVB_API void evb_event_release(const evb_event *ev);
@@ -660,13 +687,12 @@ EVB_API void evb_event_release(const evb_event *ev);
 /* Tells when an event was published.
  *
  * Parameters: ev: the pointer the callback was given, or one retained; NULL answers 0.
- * Returns: nanoseconds since 1970 by the realtime clock; 0 for an event that only listeners get: no clock is
- *   read for it.
+ * Returns: nanoseconds since 1970 by the realtime clock, as of the kernel's last tick (a few
+ *   milliseconds); 0 for an event that only listeners get: no clock is read for it.
  * Ownership: nothing changes hands.
  * Threads: any thread.
  * Cost: does not block (takes no lock); does not allocate; no system calls.
  * Errors: none.
- * Status: not in 0.1.0: answers 0, as for every event that only listeners get.
  * Since: 0.1.0
  */
 EVB_API int64_t evb_event_time_ns(const evb_event *ev);
@@ -681,7 +707,6 @@ EVB_API int64_t evb_event_time_ns(const evb_event *ev);
  * Threads: any thread.
  * Cost: does not block (takes no lock); does not allocate; no system calls.
  * Errors: NULL: a NULL argument, or no such header; ret_len is untouched.
- * Status: not in 0.1.0: answers NULL, as for every event of an emit.
  * Since: 0.1.0
  */
 EVB_API const void *evb_event_header(const evb_event *ev, const char *name, uint32_t *ret_len);

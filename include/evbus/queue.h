@@ -7,8 +7,9 @@
  * Subscriptions with the same name form a group whose members compete; a durable one survives the process, by
  * reading the bus' store with a cursor.
  *
- * Status of this part: declared, exported and not in 0.1.0. Every call answers EVB_ENOTSUP; the text says
- * what it will do.
+ * Not in 0.1.0, so that evb_subscribe or the call answers EVB_ENOTSUP: durable subscriptions (evb_sub_seek,
+ * evb_sub_forget), ttl_ns, schema, EVB_SUB_KEY_HALT (evb_sub_skip_key), EVB_SUB_DEAD_LETTER_EXPIRED; and the order
+ * per key: keys are carried and serve EVB_OVERFLOW_CONFLATE.
  *
  * GUARANTEES
  * - Nothing vanishes silently: in every copy of the counters enqueued = acked + dead_lettered + expired +
@@ -17,8 +18,8 @@
  *   EVB_OVERFLOW_REJECT queue reaches nobody.
  * - At least once: an event is gone when it is settled, not when it is handed out. With EVB_SUB_AT_MOST_ONCE:
  *   when it is handed out.
- * - One thread's publishes to one topic arrive in order; a queue delivers in the order in which it accepted.
- *   Events of one key are never in flight two at once, and a retry does not let the next of its key overtake.
+ * - One thread's publishes to one topic arrive in order; a queue hands out in the order in which it accepted.
+ *   What is tried again comes later, behind what has been accepted meanwhile.
  * - One slow subscription never delays another.
  *
  * WHAT IT DOES NOT DO
@@ -61,6 +62,10 @@
  *         evb_bus_destroy(bus);
  *         return 0;
  *     }
+ *
+ * It prints:
+ *
+ *     job.print: report
  */
 #ifndef EVBUS_QUEUE_H
 #define EVBUS_QUEUE_H
@@ -129,10 +134,10 @@ typedef struct evb_sub_opts {
     evb_free_fn free_user;    /* gets user when no callback of this member can run any more; NULL = nobody */
     evb_filter_fn filter;     /* asked in the publisher, before room is taken; NULL = all events */
     uint32_t concurrency;     /* handlers at once, 1 to 1024; 0 = 1 */
-    uint32_t capacity;        /* events, in flight counted; 0 = 1024 */
-    uint64_t capacity_bytes;  /* their payloads, keys and headers; 0 = 16 MiB */
+    uint32_t capacity;        /* events, in flight counted; 0 = 1024, UINT32_MAX = 2^24 - 1, the most */
+    uint64_t capacity_bytes;  /* their payloads, keys and headers; 0 = 16 MiB; 2^40 - 1 at most */
     uint32_t overflow;        /* EVB_OVERFLOW_*; default reject */
-    uint32_t max_in_flight;   /* of pulled and deferred deliveries; 0 = 256 */
+    uint32_t max_in_flight;   /* of pulled and deferred deliveries; 0 = 256; up to 2^20 */
     evb_retry retry;          /* default: 5 attempts, 100 ms to 30 s, full jitter */
     int64_t lease_ns;         /* then a pulled or deferred delivery has failed; 0 = 30 s, INT64_MAX = never */
     int64_t ttl_ns;           /* ready events older than this expire; 0 = never */
@@ -146,23 +151,26 @@ typedef struct evb_sub_opts {
 /* ---- Calls: subscribe ---------------------------------------------------------------------------------- */
 
 /* Subscribes a queue, or joins the group of that name. The first member's pattern and options hold for the
- * group.
+ * group; a later one's must be the same, but for handler, user, free_user, concurrency, EVB_SUB_DISPATCH and
+ * EVB_SUB_PAUSED, which are its own. Members with handlers and members that pull may share a group.
  *
  * Parameters: bus: not NULL. pattern: as evb_on. opts: may be NULL. ret_sub: the member's handle; NULL = the
- *   bus keeps it.
+ *   bus keeps it (handlers on the pool only).
  * Returns: EVB_OK.
  * Ownership: opts and pattern are copied. The handle is the caller's until evb_unsubscribe and may outlive
  *   the bus; user is the subscription's until free_user. When this call fails, free_user does not run.
  * Threads: any thread.
  * Cost: may block (durable: its registration is written); allocates; may make system calls (the first handler
  *   starts the pool).
- * Errors: EVB_EINVAL: a NULL argument, a pattern as evb_on, an unknown flag or policy, concurrency above
- *   1024, a pulled subscription without ret_sub, durable without a name or a store, a lease where nothing is
- *   pulled or deferred. EVB_ECONFLICT: the group has another pattern or other options. EVB_ETRUNCATED: start
- *   lies before the first kept position. EVB_ENOMEM: no memory. EVB_EAGAIN: the system refuses a thread.
- *   EVB_ECLOSED: draining or destroyed. EVB_ENOSPC, EVB_EIO, EVB_EPOISONED: the store could not write.
- *   EVB_EFORKED: the bus was made before fork. EVB_ENOTSUP: struct_size as in base.h.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
+ * Errors: EVB_EINVAL: a NULL argument, a pattern as evb_on, a name that is empty, above 255 bytes or has
+ *   control characters, an unknown flag, policy or jitter, a negative time, base_ns above cap_ns, concurrency
+ *   above 1024, capacity or max_in_flight above their limits, a pulled or dispatched subscription without
+ *   ret_sub, EVB_SUB_DISPATCH without handler, durable without a name or a store, a lease with
+ *   EVB_SUB_AT_MOST_ONCE. EVB_ECONFLICT: the group has another pattern or other options. EVB_ETRUNCATED:
+ *   start lies before the first kept position. EVB_ENOMEM: no memory. EVB_EAGAIN: the system refuses a
+ *   thread. EVB_ECLOSED: draining or destroyed, or the pool has been shut down. EVB_ENOSPC, EVB_EIO,
+ *   EVB_EPOISONED: the store could not write. EVB_EFORKED: the bus was made before fork. EVB_ENOTSUP:
+ *   struct_size as in base.h; what is not in 0.1.0, see the top.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_subscribe(evb_bus *bus, const char *pattern, const evb_sub_opts *opts, evb_sub **ret_sub);
@@ -174,11 +182,11 @@ EVB_API int32_t evb_subscribe(evb_bus *bus, const char *pattern, const evb_sub_o
  * Parameters: sub: not NULL.
  * Returns: EVB_OK.
  * Ownership: the handle ends here, also with EVB_EDEADLK; free_user runs when the last handler has returned.
- * Threads: owner (no other call on this handle may begin), not from a callback.
+ * Threads: owner (no other call on this handle may run or begin; threads that sleep in evb_sub_next are sent
+ *   home with EVB_ECLOSED), not from a callback.
  * Cost: may block (while handlers run); does not allocate; may make system calls (to sleep).
  * Errors: EVB_EDEADLK: inside a callback: has left without waiting. EVB_EINVAL: NULL. EVB_EFORKED: made
  *   before fork.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_unsubscribe(evb_sub *sub);
@@ -201,7 +209,7 @@ EVB_API int32_t evb_sub_forget(evb_bus *bus, const char *name, uint32_t force);
 
 /* ---- Calls: steer a subscription ----------------------------------------------------------------------- */
 
-/* Stops handing out events; publishes are still accepted, handlers that run go on.
+/* Stops handing out events of the group; publishes are still accepted, handlers that run go on.
  *
  * Parameters: sub: not NULL.
  * Returns: EVB_OK, also when paused already.
@@ -209,7 +217,6 @@ EVB_API int32_t evb_sub_forget(evb_bus *bus, const char *name, uint32_t force);
  * Threads: any thread.
  * Cost: does not block; does not allocate; no system calls.
  * Errors: EVB_EINVAL: NULL. EVB_ECLOSED: the bus was destroyed. EVB_EFORKED: made before fork.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_sub_pause(evb_sub *sub);
@@ -222,12 +229,11 @@ EVB_API int32_t evb_sub_pause(evb_sub *sub);
  * Threads: any thread.
  * Cost: does not block; does not allocate; may make system calls (to wake workers).
  * Errors: EVB_EINVAL: NULL. EVB_ECLOSED: the bus was destroyed. EVB_EFORKED: made before fork.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_sub_resume(evb_sub *sub);
 
-/* Removes every event that is ready or delayed. What is in flight goes on.
+/* Removes every event of the group that is ready or delayed. What is in flight goes on.
  *
  * Parameters: sub: not NULL.
  * Returns: how many were removed; they count as purged.
@@ -236,7 +242,6 @@ EVB_API int32_t evb_sub_resume(evb_sub *sub);
  * Cost: may block (durable: writes); does not allocate; may make system calls (to wake publishers).
  * Errors: EVB_EINVAL: NULL. EVB_ECLOSED: the bus was destroyed. EVB_ENOSPC, EVB_EIO, EVB_EPOISONED: the store
  *   could not write. EVB_EFORKED: made before fork.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
  * Since: 0.1.0
  */
 EVB_API int64_t evb_sub_purge(evb_sub *sub);
@@ -284,13 +289,14 @@ EVB_API int32_t evb_sub_skip_key(evb_sub *sub, const void *key, uint32_t key_len
  * Returns: EVB_OK.
  * Ownership: the event stays readable until the delivery is settled or the handle is given back.
  * Threads: any thread, not from a callback if it would wait.
- * Cost: may block; does not allocate; may make system calls (to sleep).
- * Errors: EVB_EEMPTY: nothing to hand out and timeout_ns is 0; a full window (max_in_flight) counts as
- *   nothing. EVB_ETIMEDOUT: nothing in time. EVB_ECLOSED: left, drained or destroyed. EVB_EDEADLK: would wait
- *   inside a callback. EVB_ENOTSUP: it has a handler. EVB_ETRUNCATED: retention has passed the cursor, which
+ * Cost: may block; may allocate (a place for its number; the first with a lease: the pool that keeps the
+ *   time); may make system calls (to sleep).
+ * Errors: EVB_EEMPTY: nothing to hand out and timeout_ns is 0; a full window (max_in_flight) and a pause
+ *   count as nothing. EVB_ETIMEDOUT: nothing in time. EVB_ECLOSED: left, drained or destroyed. EVB_EDEADLK:
+ *   would wait inside a callback. EVB_ENOTSUP: it has a handler. EVB_ENOMEM: no memory. EVB_EAGAIN: the
+ *   system refuses a thread for the pool. EVB_ETRUNCATED: retention has passed the cursor, which
  *   has been moved; reported once. EVB_EINVAL: a NULL argument, or a timeout below -1. EVB_EFORKED: made
  *   before fork.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_sub_next(evb_sub *sub, int64_t timeout_ns, uint64_t *ret_delivery,
@@ -307,7 +313,6 @@ EVB_API int32_t evb_sub_next(evb_sub *sub, int64_t timeout_ns, uint64_t *ret_del
  * Errors: EVB_ESTALE: settled or redelivered already. EVB_EINVAL: NULL, or a delivery of another
  *   subscription. EVB_ECLOSED: left or destroyed. EVB_ENOSPC, EVB_EIO, EVB_EPOISONED: the store could not
  *   write. EVB_EFORKED: made before fork.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_ack(evb_sub *sub, uint64_t delivery);
@@ -315,20 +320,20 @@ EVB_API int32_t evb_ack(evb_sub *sub, uint64_t delivery);
 /* Settles a delivery: failed, to be tried again; after the last attempt a dead letter, reason
  * "delivery_limit".
  *
- * Parameters: sub, delivery: as evb_ack. delay_ns: nanoseconds until the next attempt, 0 = at once,
- *   EVB_DELAY_POLICY = by the retry policy.
+ * Parameters: sub, delivery: as evb_ack. delay_ns: nanoseconds until the next attempt, 0 = at once, behind
+ *   what is ready; EVB_DELAY_POLICY = by the retry policy.
  * Returns: EVB_OK.
  * Ownership: the event is the queue's again.
  * Threads: any thread.
  * Cost: may block (durable: a write); may allocate (its timer); may make system calls.
  * Errors: EVB_ESTALE, EVB_EINVAL, EVB_ECLOSED, EVB_ENOSPC, EVB_EIO, EVB_EPOISONED, EVB_EFORKED: as evb_ack;
  *   EVB_EINVAL also for a delay below -1. EVB_ENOMEM: no memory.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_nack(evb_sub *sub, uint64_t delivery, int64_t delay_ns);
 
-/* Settles a delivery: given back, not an attempt. It goes to whoever takes next, at the head.
+/* Settles a delivery: given back, not an attempt. It goes to whoever takes next, at the head, with the same
+ * attempt number and EVB_EVENT_REDELIVERED.
  *
  * Parameters: sub, delivery: as evb_ack.
  * Returns: EVB_OK.
@@ -336,7 +341,6 @@ EVB_API int32_t evb_nack(evb_sub *sub, uint64_t delivery, int64_t delay_ns);
  * Threads: any thread.
  * Cost: may block (durable: a write); does not allocate; may make system calls (to wake a consumer).
  * Errors: EVB_ESTALE, EVB_EINVAL, EVB_ECLOSED, EVB_ENOSPC, EVB_EIO, EVB_EPOISONED, EVB_EFORKED: as evb_ack.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_release(evb_sub *sub, uint64_t delivery);
@@ -351,7 +355,6 @@ EVB_API int32_t evb_release(evb_sub *sub, uint64_t delivery);
  * Cost: may block (durable: a write); may allocate; may make system calls.
  * Errors: EVB_ESTALE, EVB_EINVAL, EVB_ECLOSED, EVB_ENOSPC, EVB_EIO, EVB_EPOISONED, EVB_EFORKED: as evb_ack.
  *   EVB_ENOMEM: no memory.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_reject(evb_sub *sub, uint64_t delivery, int32_t code, const char *text);
@@ -362,9 +365,10 @@ EVB_API int32_t evb_reject(evb_sub *sub, uint64_t delivery, int32_t code, const 
  * Returns: EVB_OK.
  * Ownership: nothing changes hands.
  * Threads: any thread.
- * Cost: does not block; does not allocate; no system calls.
+ * Cost: does not block; may allocate; may make system calls (the first lease of a subscription without any:
+ *   the pool that keeps the time).
  * Errors: EVB_ESTALE, EVB_ECLOSED, EVB_EFORKED: as evb_ack. EVB_EINVAL: as evb_ack, or a negative lease.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
+ *   EVB_ENOTSUP: EVB_SUB_AT_MOST_ONCE. EVB_ENOMEM: no memory. EVB_EAGAIN: the system refuses a thread.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_extend(evb_sub *sub, uint64_t delivery, int64_t lease_ns);
@@ -377,9 +381,9 @@ EVB_API int32_t evb_extend(evb_sub *sub, uint64_t delivery, int64_t lease_ns);
  * Ownership: the event stays readable until the delivery is settled; a lease begins.
  * Threads: any thread: the one that runs the handler.
  * Cost: does not block; may allocate; no system calls.
- * Errors: EVB_EFULL: max_in_flight deferred deliveries are open. EVB_ENOTSUP: not a queue's event, or
- *   EVB_SUB_AT_MOST_ONCE. EVB_EEXIST: deferred already. EVB_EINVAL: a NULL argument. EVB_ENOMEM: no memory.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
+ * Errors: EVB_EFULL: max_in_flight deferred deliveries are open. EVB_ECLOSED: the member has left; what the
+ *   handler returns settles the event. EVB_ENOTSUP: not a queue's event, or EVB_SUB_AT_MOST_ONCE. EVB_EEXIST:
+ *   deferred already. EVB_EINVAL: a NULL argument. EVB_ENOMEM: no memory.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_defer(const evb_event *ev, uint64_t *ret_delivery);
@@ -415,7 +419,6 @@ typedef struct evb_packed {
  *   EVB_ENOTSUP: it has a handler. EVB_ECLOSED: left, drained or destroyed. EVB_EINVAL: a NULL argument, buf
  *   not aligned, or max is 0. EVB_ENOSPC, EVB_EIO, EVB_EPOISONED: the store could not write. EVB_EFORKED:
  *   made before fork.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_sub_take(evb_sub *sub, void *buf, size_t cap, uint32_t max);
@@ -431,7 +434,6 @@ EVB_API int32_t evb_sub_take(evb_sub *sub, void *buf, size_t cap, uint32_t max);
  * Cost: does not block; may allocate; may make system calls (the first call makes the pair).
  * Errors: EVB_ENOTSUP: its handler runs on the pool. EVB_EAGAIN: the system has no descriptor left.
  *   EVB_ECLOSED: left or destroyed. EVB_EINVAL: NULL. EVB_ENOMEM: no memory. EVB_EFORKED: made before fork.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_sub_fd(evb_sub *sub);
@@ -446,7 +448,6 @@ EVB_API int32_t evb_sub_fd(evb_sub *sub);
  * Errors: EVB_EEMPTY: nothing to run. EVB_ENOTSUP: made without EVB_SUB_DISPATCH. EVB_EDEADLK: inside a
  *   callback. EVB_ECLOSED: left, drained or destroyed. EVB_EINVAL: NULL. EVB_ENOSPC, EVB_EIO, EVB_EPOISONED:
  *   the store could not write. EVB_EFORKED: made before fork.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_sub_dispatch(evb_sub *sub, uint32_t max);
@@ -479,7 +480,6 @@ typedef struct evb_death {
  * Threads: any thread.
  * Cost: does not block; does not allocate; no system calls.
  * Errors: EVB_EINVAL: NULL. EVB_ECLOSED: the bus was destroyed. EVB_EFORKED: made before fork.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
  * Since: 0.1.0
  */
 EVB_API int64_t evb_dlq_count(evb_sub *sub);
@@ -493,7 +493,6 @@ EVB_API int64_t evb_dlq_count(evb_sub *sub);
  * Cost: may block (durable: reads the store); allocates; may make system calls.
  * Errors: EVB_EINVAL: NULL sub or fn. EVB_ENOMEM: no memory. EVB_EIO, EVB_ECORRUPT: the store could not be
  *   read. EVB_ECLOSED: the bus was destroyed. EVB_EFORKED: made before fork.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_dlq_browse(evb_sub *sub, int32_t (*fn)(const evb_event *ev, const evb_death *death,
@@ -508,10 +507,10 @@ EVB_API int32_t evb_dlq_browse(evb_sub *sub, int32_t (*fn)(const evb_event *ev, 
  * Ownership: nothing changes hands.
  * Threads: any thread.
  * Cost: may block (durable: writes); does not allocate; may make system calls (to wake workers).
- * Errors: EVB_EFULL: no room for one. EVB_EBUSY: another redrive of this subscription runs. EVB_EINVAL: NULL.
+ * Errors: EVB_EFULL: no room for one. EVB_ETOOBIG: only letters larger than capacity_bytes are left (others
+ *   pass them by). EVB_EBUSY: another redrive of this subscription runs. EVB_EINVAL: NULL.
  *   EVB_ECLOSED: draining or destroyed. EVB_ENOSPC, EVB_EIO, EVB_EPOISONED: the store could not write.
  *   EVB_EFORKED: made before fork.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_dlq_redrive(evb_sub *sub, uint32_t max);
@@ -525,7 +524,6 @@ EVB_API int32_t evb_dlq_redrive(evb_sub *sub, uint32_t max);
  * Cost: may block (durable: writes); does not allocate; may make system calls.
  * Errors: EVB_EINVAL: NULL. EVB_ECLOSED: the bus was destroyed. EVB_ENOSPC, EVB_EIO, EVB_EPOISONED: the store
  *   could not write. EVB_EFORKED: made before fork.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
  * Since: 0.1.0
  */
 EVB_API int64_t evb_dlq_purge(evb_sub *sub);

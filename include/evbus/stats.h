@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* evbus/stats.h: counters, Prometheus text and pictures of a running bus.
  *
- * Status of this part: declared, exported and not in 0.1.0. Every call answers EVB_ENOTSUP; the text says
- * what it will do.
+ * Status of this part: 0.1.0 has evb_sub_stats. The other calls are declared, exported and answer EVB_ENOTSUP;
+ * the text says what they will do.
  *
  * GUARANTEES
  * - The conservation law holds in every copy of a subscription's counters: enqueued = acked + dead_lettered +
@@ -107,7 +107,6 @@ EVB_API int32_t evb_bus_stats(evb_bus *bus, evb_stats *ret_stats);
  * Threads: any thread.
  * Cost: does not block; does not allocate; may make system calls (a clock, for the age).
  * Errors: EVB_EINVAL: a NULL argument. EVB_ECLOSED: the bus was destroyed. EVB_EFORKED: made before fork.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_sub_stats(evb_sub *sub, evb_queue_stats *ret_stats);

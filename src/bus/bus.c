@@ -8,11 +8,14 @@
 #include "base/opts.h"
 #include "base/park.h"
 #include "base/rng.h"
+#include "bus/blocks.h"
+#include "pool/pool.h"
 
 #include <string.h>
 
 #define PAYLOAD_DEFAULT ((uint32_t)1 << 20)
 #define WARNING_DEFAULT 64
+#define DRAIN_DEFAULT   INT64_C(5000000000)
 
 /* ---- leaving ---- */
 
@@ -141,8 +144,13 @@ void evb__bus_request(evb_bus *bus)
 
 void evb__bus_unref(evb_bus *bus)
 {
+    struct evb__queues *queues;
+
     /* acquire: what the other holders did; pairs with their release */
     if (evb__sub_acqrel(&bus->refs, 1) != 1) return;
+    queues = evb__ld_rlx(&bus->queues); /* nobody else is left */
+    if (queues != NULL) queues->free(queues);
+    if (evb__ld_rlx(&bus->holds_blocks) != 0) evb__blocks_release(); /* as above */
     evb__mutex_destroy(&bus->lock);
     evb__free(bus, sizeof *bus);
 }
@@ -180,8 +188,8 @@ static int32_t check_opts(const evb_bus_opts *given, evb_bus_opts *opts)
     if (status != EVB_OK) return status;
     if (evb__dialect(opts->dialect) == NULL || opts->flags != 0) return EVB_EINVAL;
     if (opts->drain_timeout_ns < EVB_FOREVER) return EVB_EINVAL;
-    if (opts->pool != NULL || opts->store != NULL || opts->schemas != NULL) return EVB_ENOTSUP;
-    return EVB_OK;
+    if (opts->store != NULL || opts->schemas != NULL) return EVB_ENOTSUP;
+    return opts->pool == NULL || evb__pool_ours(opts->pool) ? EVB_OK : EVB_EFORKED;
 }
 
 static int32_t build(evb_bus *bus, const evb_bus_opts *opts)
@@ -199,6 +207,10 @@ static int32_t build(evb_bus *bus, const evb_bus_opts *opts)
     bus->hook_user = opts->hook_user;
     bus->hook_mask = opts->hook_mask == 0 ? 1u << EVB_HOOK_ERROR : opts->hook_mask;
     bus->seed = evb__rng_seed_random();
+    bus->workers = opts->workers;
+    bus->drain_timeout_ns = opts->drain_timeout_ns == 0           ? DRAIN_DEFAULT
+                            : opts->drain_timeout_ns == INT64_MAX ? EVB_FOREVER
+                                                                  : opts->drain_timeout_ns;
     if (opts->name != NULL) memcpy(bus->name, opts->name, strnlen(opts->name, sizeof bus->name - 1));
     evb__init(&bus->refs, 1);
     evb__mutex_init(&bus->lock);
@@ -227,11 +239,21 @@ int32_t evb_bus_create(const evb_bus_opts *opts, evb_bus **ret_bus)
         evb__free(bus, sizeof *bus);
         return status;
     }
+    bus->pool = o.pool;
+    if (bus->pool != NULL) evb__pool_hold(bus->pool);
     *ret_bus = bus;
     return EVB_OK;
 }
 
 /* ---- destroy ---- */
+
+/* No callback of this thread is under way. */
+static void end_queues(evb_bus *bus)
+{
+    struct evb__queues *queues = evb__ld_acq(&bus->queues); /* pairs with who made them */
+
+    if (queues != NULL) queues->end(bus);
+}
 
 static bool covers_bus(uintptr_t hazard, const struct evb__slot *slot, uint32_t entry, const void *bus)
 {
@@ -265,7 +287,8 @@ static void wait_finishing(evb_bus *bus)
     }
 }
 
-/* The second half: no listener is left to be called, no callback of this thread is under way. */
+/* The second half: no listener is left to be called, the queues have ended, no callback of this thread is under way.
+ */
 static void finish_destroy(evb_bus *bus)
 {
     struct evb__departure departure = {.query = {covers_bus, bus, 0}, .bus = bus};
@@ -287,13 +310,22 @@ static void finish_destroy(evb_bus *bus)
     evb__bus_unref(bus);
 }
 
+static void finish(evb_bus *bus)
+{
+    evb_pool *pool = bus->pool;
+
+    finish_destroy(bus);
+    if (pool != NULL) evb__pool_release(pool);
+}
+
 static void finish_deferred(struct evb__self *self)
 {
     while (self->deferred != NULL && !evb__in_callback(self)) {
         evb_bus *bus = self->deferred;
 
         self->deferred = bus->deferred_next;
-        finish_destroy(bus);
+        end_queues(bus);
+        finish(bus);
     }
 }
 
@@ -311,6 +343,9 @@ void evb_bus_destroy(evb_bus *bus)
     bool again;
 
     if (evb__bus_enter(bus) != EVB_OK) return;
+    /* pairs with the loads in publish.c: publishes that begin from here on are refused */
+    evb__st_rel(&bus->draining, 1);
+    if (!evb__in_callback(self)) end_queues(bus); /* while its handlers may still reach listeners */
     evb__bus_lock(bus);
     again = evb__ld_rlx(&bus->closed) != 0; /* under the lock */
     if (!again) {
@@ -322,5 +357,5 @@ void evb_bus_destroy(evb_bus *bus)
     if (evb__in_callback(self))
         defer_destroy(self, bus);
     else
-        finish_destroy(bus);
+        finish(bus);
 }

@@ -47,13 +47,16 @@ struct evb__entry {
     void *user;
 };
 
-/* Followed by its entries. flags is 0 for all but the shared snapshot of closed topics: one test covers every
- * special case. */
+/* Followed by its entries. flags is 0 for all but the shared snapshot of closed topics and those with queues: one
+ * test covers every special case. Constant from birth: an emit under way has looked at it. */
 struct evb__snapshot {
     EVB__ATOMIC(uint32_t) count;
     uint32_t flags;
 };
-enum { EVB__SNAPSHOT_CLOSED = 1 };
+enum {
+    EVB__SNAPSHOT_CLOSED = 1,
+    EVB__SNAPSHOT_QUEUES = 2 /* sinks among the entries: the emit goes over to publish.c */
+};
 
 /* A snapshot of its own memory. limbo.hazard is the topic, from birth. After the entries: uint32_t
  * index[capacity], 0 = dead. */
@@ -64,6 +67,8 @@ struct evb__snapshot_block {
 };
 
 /* ---- listeners: listener.c ---- */
+
+struct evb__sink;
 
 enum {
     EVB__LISTENER_FREE = 0,
@@ -102,6 +107,7 @@ struct evb__extra {
     void *user;
     evb_free_fn free_user;
     evb_filter_fn filter;
+    struct evb__sink *sink; /* NULL: a listener */
     const void *owner;
     struct evb__extra *owner_next, **owner_link;
     struct evb__extra *finish_next;
@@ -129,6 +135,55 @@ struct evb__extra {
 struct evb__listener_fan {
     EVB__ATOMIC(struct evb__listener *) chunk[EVB__LISTENER_FAN];
 };
+
+/* ---- queues, as the bus sees them: sink.c, publish.c ---- */
+
+struct evb__message;
+struct evb__delivery;
+
+/* What a queue puts behind its pattern. It has a listener record, whose entries in snapshots publishers gather;
+ * no emit calls it. The order of a publish: wants; reserve in every sink, without waiting; message and sequence;
+ * commit in every sink; listeners. reserve, undo and commit never wait and run no user code. */
+struct evb__sink_ops {
+    bool (*wants)(struct evb__sink *sink, const evb_event *event); /* the filter: user code. NULL: all */
+    /* Room for n events of bytes in all. EVB_OK, or nothing reserved and: EVB_EFULL; EVB_EAGAIN: full, and a
+     * publisher may wait for room; EVB_ETOOBIG: can never have room; EVB_ECLOSED: takes nothing any more
+     * (skipped). */
+    int32_t (*reserve)(struct evb__sink *sink, size_t bytes, uint32_t n);
+    void (*undo)(struct evb__sink *sink, size_t bytes, uint32_t n);
+    /* Uses up what was reserved for one event. The delivery, with its reference of the message, is the sink's
+     * in either case. false: dropped, not taken. */
+    bool (*commit)(struct evb__sink *sink, struct evb__delivery *delivery);
+    /* After EVB_EAGAIN: until there may be room. EVB_OK, EVB_ETIMEDOUT, EVB_ECLOSED. Not announced, holds no
+     * reservation. */
+    int32_t (*wait)(struct evb__sink *sink, size_t bytes, uint32_t n, int64_t deadline_ns);
+    void (*ref)(struct evb__sink *sink);
+    void (*unref)(struct evb__sink *sink);             /* may free it */
+    const char *(*name)(const struct evb__sink *sink); /* for ret_refused */
+};
+
+struct evb__sink {
+    const struct evb__sink_ops *ops;
+};
+
+/* What the queue floor keeps for a bus; made by the first subscription. */
+struct evb__queues {
+    /* evb_bus_destroy: no callback of this thread is under way, publishes are refused (one that had begun may
+     * still be between reserve and commit). Drains for drain_timeout_ns, waits for handlers, discards, gives
+     * its own pool back. Listeners and sinks are still there, unless the bus was destroyed inside a callback:
+     * then they went at once, and free_user of a sink may have run. */
+    void (*end)(evb_bus *bus);
+    void (*free)(struct evb__queues *queues); /* with the bus' memory */
+};
+
+/* Puts a sink behind a pattern, as evb_listen would. free_user(sink) when no publisher can see it any more, in
+ * whatever thread finds that out; it counts as a callback. EVB_ECLOSED: draining, too. */
+int32_t evb__sink_listen(evb_bus *bus, const char *pattern, struct evb__sink *sink, evb_free_fn free_user,
+                         int64_t *ret_id);
+/* What evb_off refuses to do: a sink's id is nobody else's. free_user may run before it returns. Again, or after
+ * the bus has ended, it is nothing; the caller has a reference of the bus' memory. */
+void evb__sink_off(evb_bus *bus, int64_t id);
+int32_t evb__sink_listener(const evb_event *event, void *sink); /* entry.fn of sinks; skips */
 
 /* A call that is running now, for listeners with a record (thunk.c): innermost first, on the stacks of the
  * thunks. */
@@ -183,6 +238,13 @@ struct evb_bus {
 
     /* any thread */
     EVB__ATOMIC(uint32_t) closed;
+    EVB__ATOMIC(uint32_t) draining;           /* publishes are refused; also when it is closed */
+    EVB__ATOMIC(uint32_t) sinks;              /* live: an emit by a name without record has to look for them */
+    EVB__ATOMIC(struct evb__queues *) queues; /* NULL: no subscription yet; set once, under lock */
+    EVB__ATOMIC(uint32_t) holds_blocks;       /* blocks.h: from its first sink to the end of its memory */
+    int64_t drain_timeout_ns;                 /* constant, as the next two. EVB_FOREVER: no limit */
+    uint32_t workers;
+    evb_pool *pool; /* the user's, held; or NULL */
     EVB__ATOMIC(uint32_t) work;      /* something for the next unlock: fired onces, an emit that left */
     EVB__ATOMIC(uint32_t) fired;     /* stack of onces that have fired, by number */
     EVB__ATOMIC(uint32_t) epoch;     /* steps when waiters should look again */
@@ -193,8 +255,15 @@ struct evb_bus {
     void *hook_user;
     uint32_t hook_mask, listener_warning;
 
+    /* publishers write here; on a line of its own */
+    _Alignas(EVB__CACHE_LINE) EVB__ATOMIC(uint64_t) sequence; /* of the last event that a queue was offered */
+    /* Publishes that only listeners got (those with queues have a sequence), and that nobody matched. Emits to
+     * listeners are not counted. */
+    EVB__ATOMIC(uint32_t) named_queues; /* names made up so far */
+    EVB__ATOMIC(size_t) published, unroutable;
+
     /* under lock */
-    struct evb__mutex lock;
+    _Alignas(EVB__CACHE_LINE) struct evb__mutex lock;
     struct evb__index index;
     int64_t order;      /* registrations so far */
     uint32_t listeners; /* live */
@@ -223,6 +292,14 @@ struct evb_bus {
 static inline uintptr_t evb__bus_hazard(const evb_bus *bus)
 {
     return (uintptr_t)bus | 2;
+}
+
+/* Draining, and the caller is not one of those whose events the drain waits for: handlers of the bus' own queues
+ * publish on, or what they do would fail for nothing. seq_cst: after a reservation; pairs with evb_bus_drain, which
+ * looks at reservations afterwards. */
+static inline bool evb__bus_refuses(const evb_bus *bus)
+{
+    return evb__unlikely(evb__ld_sc(&bus->draining) != 0) && evb__self()->serves != bus;
 }
 
 /* bus.c */
@@ -272,12 +349,20 @@ bool evb__listener_was_issued_locked(const evb_bus *bus,
 int32_t evb__listener_priority(const struct evb__listener *listener);
 bool evb__listener_before(const struct evb__listener *a, const struct evb__listener *b);
 bool evb__listener_counts(const struct evb__listener *listener); /* not a monitor */
+EVB__INLINE bool evb__listener_is_sink(const struct evb__listener *listener)
+{
+    return listener->extra != NULL && listener->extra->sink != NULL;
+}
 void evb__listeners_fini(evb_bus *bus);
 
 /* owner.c */
 int32_t evb__owner_add_locked(evb_bus *bus, struct evb__extra *extra);
 void evb__owner_remove_locked(evb_bus *bus, struct evb__extra *extra);
 struct evb__extra *evb__owner_first_locked(const evb_bus *bus, const void *owner);
+
+/* listen.c: evb_listen, for a listener or a sink */
+int64_t evb__register(evb_bus *bus, const char *pattern, const evb_listen_opts *opts, evb_handler fn, void *user,
+                      struct evb__sink *sink);
 
 /* snapshot.c */
 extern struct evb__snapshot evb__closed_snapshot;
@@ -324,9 +409,16 @@ void evb__silence_locked(evb_bus *bus);
 /* thunk.c */
 int32_t evb__thunk(const evb_event *event, void *listener);
 
-/* named_emit.c */
+/* named_emit.c: the listeners, of those that were registered before. Answers how many it called. */
 int32_t evb__emit_unlisted(evb_bus *bus, struct evb__slot *slot, struct evb__slot_entry *entry,
-                           const struct evb__tokens *tokens, const void *data, size_t size);
+                           const struct evb__tokens *tokens, const evb_event *event, size_t registered);
+
+/* publish.c: what an emit has to do that has met a snapshot with flags, or a name that queues may match. It has
+ * announced itself in entry and leaves it when this has returned, but may not touch the bus any more. */
+int32_t evb__emit_special(struct evb__slot *slot, struct evb__slot_entry *entry, evb_topic *topic,
+                          struct evb__snapshot *snapshot, const void *data, size_t size);
+int32_t evb__emit_special_unlisted(evb_bus *bus, struct evb__slot *slot, struct evb__slot_entry *entry,
+                                   const struct evb__tokens *tokens, const void *data, size_t size);
 
 /* error.c */
 void evb__bus_error(evb_bus *bus, const evb_event *event, int32_t status);

@@ -10,6 +10,7 @@
 #include "bus/bus.h"
 
 #include "base/hash.h"
+#include "bus/message.h"
 
 #include <string.h>
 
@@ -24,24 +25,27 @@ EVB__INLINE bool payload_is_bad(const evb_bus *bus, const void *data, size_t siz
 }
 
 /* Runs through the topic's snapshot as it is now. The topic is announced. */
-EVB__INLINE int32_t call_listeners(evb_topic *topic, const void *data, size_t size)
+EVB__INLINE int32_t call_listeners(struct evb__slot *slot, struct evb__slot_entry *at, evb_topic *topic,
+                                   const void *data, size_t size)
 {
     struct evb__snapshot *snapshot = evb__ld_acq(&topic->snapshot); /* pairs with publish in snapshot.c */
-    evb_event event = {.data = data, .size = size, .topic = topic->name, .topic_len = topic->named.size};
+    struct evb__view view = {
+        .event = {.data = data, .size = size, .topic = topic->name, .topic_len = topic->named.size}};
     struct evb__entry *entry, *end;
     uint32_t called;
 
     if (evb__unlikely(snapshot == NULL)) return 0;
-    if (evb__unlikely(snapshot->flags != 0)) return EVB_ECLOSED;
+    if (evb__unlikely(snapshot->flags != 0)) /* closed, or there are queues */
+        return evb__emit_special(slot, at, topic, snapshot, data, size);
     /* pairs with the append in snapshot.c: entries below it are complete */
     called = evb__ld_acq(&snapshot->count);
     entry = (struct evb__entry *)(void *)(snapshot + 1);
     end = entry + called;
     for (; entry < end; entry++) {
         /* relaxed: a removal is seen as soon as the processor sees it */
-        int32_t answer = evb__ld_rlx(&entry->fn)(&event, EVB__PLAIN_READ(entry->user));
+        int32_t answer = evb__ld_rlx(&entry->fn)(&view.event, EVB__PLAIN_READ(entry->user));
 
-        if (evb__unlikely(answer != 0)) called -= evb__odd_answer(topic->bus, &event, answer);
+        if (evb__unlikely(answer != 0)) called -= evb__odd_answer(topic->bus, &view.event, answer);
     }
     return (int32_t)called;
 }
@@ -63,7 +67,7 @@ static EVB__COLD int32_t emit_topic_slow(struct evb__slot *slot, evb_topic *topi
 
     if (evb__slot_depth(slot) >= EVB__EMIT_DEPTH) return EVB_ERECURSION;
     entry = evb__reader_enter(slot, (uintptr_t)topic);
-    status = call_listeners(topic, data, size);
+    status = call_listeners(slot, entry, topic, data, size);
     mark = evb__reader_leave(slot, entry);
     if (mark != NULL) evb__emit_left(evb__self(), mark);
     return status;
@@ -77,7 +81,7 @@ static EVB__NOINLINE int32_t emit_topic(struct evb__slot *slot, evb_topic *topic
     int32_t status;
 
     if (evb__unlikely(entry == NULL)) return emit_topic_slow(slot, topic, data, size);
-    status = call_listeners(topic, data, size);
+    status = call_listeners(slot, entry, topic, data, size);
     if (evb__unlikely(evb__reader_leave_plain(slot, entry) != NULL)) left_a_mark(entry);
     return status;
 }
@@ -110,12 +114,16 @@ static EVB__COLD int32_t emit_without_record(evb_bus *bus, struct evb__slot *slo
                                              struct evb__slot_entry *entry, const char *topic, size_t length,
                                              const void *data, size_t size)
 {
+    struct evb__view view = {.event = {.data = data, .size = size, .topic = topic, .topic_len = (uint32_t)length}};
     struct evb__tokens tokens;
     int32_t status = evb__topic_split(bus->dialect, topic, length, &tokens);
 
     if (status != EVB_OK) return status;
     if (evb__ld_acq(&bus->closed) != 0) return EVB_ECLOSED; /* pairs with evb_bus_destroy */
-    return evb__emit_unlisted(bus, slot, entry, &tokens, data, size);
+    /* relaxed: of a queue that is there already its subscriber has told this thread in some way */
+    if (evb__ld_rlx(&bus->sinks) != 0) return evb__emit_special_unlisted(bus, slot, entry, &tokens, data, size);
+    /* pairs with evb__register: what it counts is in the trie or newer */
+    return evb__emit_unlisted(bus, slot, entry, &tokens, &view.event, evb__ld_acq(&bus->registered));
 }
 
 /* The bus is announced; goes over to the topic where there is one. */
@@ -132,7 +140,7 @@ EVB__INLINE int32_t emit_name(evb_bus *bus, struct evb__slot *slot, struct evb__
         evb__reader_move_plain(entry, (uintptr_t)record);
     else
         evb__reader_move(slot, entry, (uintptr_t)record);
-    return call_listeners(record, data, size);
+    return call_listeners(slot, entry, record, data, size);
 }
 
 static EVB__COLD int32_t emit_name_slow(evb_bus *bus, struct evb__slot *slot, const char *topic,

@@ -20,6 +20,7 @@ struct making {
     evb_listen_opts opts;
     evb_handler fn;
     void *user;
+    struct evb__sink *sink; /* NULL: a listener */
     struct evb__listener *listener;
     uint32_t number;
     struct evb__extra *extra;
@@ -29,15 +30,20 @@ struct making {
     bool in_place;                      /* some topic has room without */
 };
 
-static bool needs_extra(const evb_listen_opts *o)
+static bool needs_extra(const struct making *m)
 {
-    return (o->flags & (EVB_ONCE | EVB_MONITOR)) != 0 || o->priority != 0 || o->free_user != NULL ||
+    const evb_listen_opts *o = &m->opts;
+
+    return m->sink != NULL || (o->flags & (EVB_ONCE | EVB_MONITOR)) != 0 || o->priority != 0 || o->free_user != NULL ||
            o->owner != NULL || o->filter != NULL;
 }
 
-/* Priority and owner cost nothing at the call; the others need the thunk. */
-static bool needs_thunk(const evb_listen_opts *o)
+/* Priority and owner cost nothing at the call; the others need the thunk. A sink is not called. */
+static bool needs_thunk(const struct making *m)
 {
+    const evb_listen_opts *o = &m->opts;
+
+    if (m->sink != NULL) return false;
     return (o->flags & (EVB_ONCE | EVB_MONITOR)) != 0 || o->free_user != NULL || o->filter != NULL;
 }
 
@@ -52,6 +58,7 @@ static int32_t make_extra(struct making *m)
     extra->user = m->user;
     extra->free_user = m->opts.free_user;
     extra->filter = m->opts.filter;
+    extra->sink = m->sink;
     extra->owner = m->opts.owner;
     extra->priority = m->opts.priority;
     extra->flags = m->opts.flags;
@@ -70,15 +77,15 @@ static int32_t make_listener_locked(struct making *m)
 
     if (status != EVB_OK) return status;
     l = m->listener = evb__listener(bus, m->number);
-    if (needs_extra(&m->opts) && make_extra(m) != EVB_OK) return EVB_ENOMEM;
+    if (needs_extra(m) && make_extra(m) != EVB_OK) return EVB_ENOMEM;
     l->extra = m->extra;
     l->wild = m->tokens.wild != 0;
     l->in_limbo = 0;
     l->u.order = (m->opts.flags & EVB_PREPEND) != 0 ? -(bus->order + 1) : bus->order + 1;
     evb__st_rlx(&l->one.count, 1); /* the record is nobody else's yet; published by snapshot or trie */
-    l->one.flags = 0;
-    evb__st_rlx(&l->entry.fn, needs_thunk(&m->opts) ? evb__thunk : m->fn); /* as above */
-    EVB__PLAIN_WRITE(l->entry.user, needs_thunk(&m->opts) ? (void *)l : m->user);
+    l->one.flags = m->sink != NULL ? EVB__SNAPSHOT_QUEUES : 0;
+    evb__st_rlx(&l->entry.fn, needs_thunk(m) ? evb__thunk : m->fn); /* as above */
+    EVB__PLAIN_WRITE(l->entry.user, needs_thunk(m) ? (void *)l : m->user);
     if (m->extra != NULL && m->extra->owner != NULL) return evb__owner_add_locked(bus, m->extra);
     return EVB_OK;
 }
@@ -199,7 +206,8 @@ static void commit_locked(struct making *m)
 
     evb__st_rlx(&m->listener->state, EVB__LISTENER_LIVE); /* published with the record */
     bus->order++;
-    evb__st_rel(&bus->registered, (size_t)bus->order); /* pairs with evb__emit_unlisted */
+    if (m->sink != NULL) (void)evb__add_rlx(&bus->sinks, 1); /* before what publishes the sink */
+    evb__st_rel(&bus->registered, (size_t)bus->order); /* pairs with the loads in emit.c and publish.c */
     if (m->tokens.wild == 0)
         commit_literal_locked(m);
     else
@@ -265,22 +273,30 @@ static int32_t check(struct making *m, evb_bus *bus, const char *pattern, const 
     return evb__pattern_split(bus->dialect, pattern, strnlen(pattern, EVB__NAME_MAX + 1), &m->tokens);
 }
 
-int64_t evb_listen(evb_bus *bus, const char *pattern, const evb_listen_opts *opts, evb_handler fn, void *user)
+/* A queue that is being drained takes no more members; listeners come and go as before. */
+static bool refuses_locked(const struct making *m)
 {
-    struct making m = {.bus = NULL};
+    if (evb__ld_rlx(&m->bus->closed) != 0) return true; /* under the lock, as the next one */
+    return m->sink != NULL && evb__ld_rlx(&m->bus->draining) != 0;
+}
+
+int64_t evb__register(evb_bus *bus, const char *pattern, const evb_listen_opts *opts, evb_handler fn, void *user,
+                      struct evb__sink *sink)
+{
+    struct making m = {.sink = sink};
     int32_t status = check(&m, bus, pattern, opts, fn, user);
     struct leak leak = {0};
     int64_t id = 0;
 
     if (status != EVB_OK) return status;
     evb__bus_lock(bus);
-    status = evb__ld_rlx(&bus->closed) != 0 ? EVB_ECLOSED : prepare_locked(&m); /* under the lock */
+    status = refuses_locked(&m) ? EVB_ECLOSED : prepare_locked(&m);
     if (status != EVB_OK) {
         undo_locked(&m);
     } else {
         commit_locked(&m);
         id = evb__listener_id(bus, m.number);
-        note_leak_locked(&m, &leak);
+        if (sink == NULL) note_leak_locked(&m, &leak);
     }
     evb__bus_unlock(bus);
     if (status != EVB_OK) return status;
@@ -288,6 +304,11 @@ int64_t evb_listen(evb_bus *bus, const char *pattern, const evb_listen_opts *opt
         evb__log(EVB_LOG_WARN, "listener_leak_suspected", "bus=%s pattern=%s listeners=%u limit=%u",
                  leak.name, leak.pattern, leak.listeners, leak.limit);
     return id;
+}
+
+int64_t evb_listen(evb_bus *bus, const char *pattern, const evb_listen_opts *opts, evb_handler fn, void *user)
+{
+    return evb__register(bus, pattern, opts, fn, user, NULL);
 }
 
 int64_t evb_on(evb_bus *bus, const char *pattern, evb_handler fn, void *user)

@@ -67,6 +67,8 @@ static void gather_list(uint32_t head, void *arg)
         next = evb__ld_acq(&listener->next); /* pairs with unlink_from (remove.c) */
         /* a hint: the entry's fn decides */
         if (evb__ld_rlx(&listener->state) != EVB__LISTENER_LIVE) continue;
+        /* Its queue has the event already. */
+        if (evb__ld_rlx(&listener->entry.fn) == evb__sink_listener) continue;
         if ((ptrdiff_t)((size_t)(f.order < 0 ? -f.order : f.order) - g->registered) > 0) continue;
         if (g->again && !comes_before(&g->last, &f)) continue;
         keep(g, &f);
@@ -115,15 +117,13 @@ static uint32_t call_batch(evb_bus *bus, const struct gather *g, const evb_event
 }
 
 int32_t evb__emit_unlisted(evb_bus *bus, struct evb__slot *slot, struct evb__slot_entry *entry,
-                           const struct evb__tokens *tokens, const void *data, size_t size)
+                           const struct evb__tokens *tokens, const evb_event *event, size_t registered)
 {
-    evb_event event = {.data = data, .size = size, .topic = tokens->name, .topic_len = tokens->size};
     struct gather g;
     uint32_t called = 0;
 
     g.bus = bus;
-    /* pairs with evb_listen: what it counts is in the trie or newer */
-    g.registered = evb__ld_acq(&bus->registered);
+    g.registered = registered;
     g.again = false;
     for (;;) {
         g.more = false;
@@ -131,7 +131,7 @@ int32_t evb__emit_unlisted(evb_bus *bus, struct evb__slot *slot, struct evb__slo
         evb__trie_match(&bus->trie, tokens, gather_list, &g);
         if (g.count == 0) break;
         hold_only(slot, entry, &g);
-        called += call_batch(bus, &g, &event);
+        called += call_batch(bus, &g, event);
         announce_again(bus, slot, entry);
         if (!g.more) break;
         if (evb__ld_acq(&bus->closed) != 0) break; /* destroyed by a callback; pairs with evb_bus_destroy */

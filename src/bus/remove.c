@@ -69,7 +69,8 @@ static void remove_wild(evb_bus *bus, struct evb__listener *listener, uint32_t n
  * freed. */
 static void note_running(struct evb__extra *extra, const struct evb__listener *listener)
 {
-    struct evb__slot *slot = evb__self()->slot;
+    /* A sink is in the hands of every publish that has gathered it, this thread's too. */
+    struct evb__slot *slot = extra->sink == NULL ? evb__self()->slot : NULL;
 
     extra->own_slot = slot;
     extra->own_running = 0;
@@ -91,6 +92,7 @@ static bool retract(evb_bus *bus, struct evb__listener *listener)
     if (listener->extra != NULL) {
         note_running(listener->extra, listener);
         evb__owner_remove_locked(bus, listener->extra);
+        if (listener->extra->sink != NULL) (void)evb__sub_rel(&bus->sinks, 1); /* a hint for emits by name */
     }
     bus->listeners--;
     return live;
@@ -153,10 +155,18 @@ void evb__fired_remove_locked(evb_bus *bus)
 
 /* ---- the calls ---- */
 
+/* Sinks are their queues' business: for users there is no such listener. */
+static struct evb__listener *find_locked(const evb_bus *bus, int64_t id, uint32_t *ret_number)
+{
+    struct evb__listener *listener = evb__listener_by_id_locked(bus, id, ret_number);
+
+    return listener != NULL && !evb__listener_is_sink(listener) ? listener : NULL;
+}
+
 static int32_t remove_id_locked(evb_bus *bus, int64_t id, struct evb__listener **ret_listener,
                                 uint32_t *ret_number)
 {
-    struct evb__listener *listener = evb__listener_by_id_locked(bus, id, ret_number);
+    struct evb__listener *listener = find_locked(bus, id, ret_number);
 
     *ret_listener = listener;
     if (listener == NULL || listener->in_limbo) return EVB_ENOTFOUND;
@@ -229,7 +239,7 @@ int32_t evb_off_wait(evb_bus *bus, int64_t id)
     if (id <= 0) return EVB_EINVAL;
     evb__init(&finished, 0);
     evb__bus_lock(bus);
-    listener = evb__listener_by_id_locked(bus, id, &number);
+    listener = find_locked(bus, id, &number);
     d.any_topic = listener == NULL && evb__listener_was_issued_locked(bus, id);
     if (listener != NULL) describe_locked(&d, listener, number);
     if (listener != NULL && !evb__in_callback(evb__self()) && listener->extra != NULL &&
@@ -260,6 +270,7 @@ static uint32_t remove_all_locked(evb_bus *bus)
 
         /* under the lock */
         if (evb__ld_rlx(&listener->state) == EVB__LISTENER_FREE || listener->in_limbo) continue;
+        if (evb__listener_is_sink(listener)) continue;
         if (evb__listener_remove_locked(bus, listener, number)) removed++;
         evb__reclaim_batch_locked(bus);
     }
@@ -279,12 +290,22 @@ static uint32_t list_head_locked(evb_bus *bus, const struct evb__tokens *tokens)
     }
 }
 
+/* The newest that is no sink. */
+static uint32_t list_first_locked(evb_bus *bus, const struct evb__tokens *tokens)
+{
+    uint32_t number = list_head_locked(bus, tokens);
+
+    while (number != 0 && evb__listener_is_sink(evb__listener(bus, number)))
+        number = evb__ld_rlx(&evb__listener(bus, number)->next); /* under the lock */
+    return number;
+}
+
 static uint32_t remove_pattern_locked(evb_bus *bus, const struct evb__tokens *tokens)
 {
     uint32_t removed = 0, number;
 
     /* The list is looked up again each time: removing its last member may prune or move the place. */
-    while ((number = list_head_locked(bus, tokens)) != 0) {
+    while ((number = list_first_locked(bus, tokens)) != 0) {
         if (evb__listener_remove_locked(bus, evb__listener(bus, number), number)) removed++;
         evb__reclaim_batch_locked(bus);
     }

@@ -34,6 +34,11 @@ static struct evb__snapshot_block *block_of(struct evb__snapshot *snapshot)
     return EVB__CONTAINER(snapshot, struct evb__snapshot_block, head);
 }
 
+static bool is_closed(const struct evb__snapshot *snapshot)
+{
+    return (snapshot->flags & EVB__SNAPSHOT_CLOSED) != 0;
+}
+
 static uint32_t *index_of(struct evb__snapshot_block *block)
 {
     return (uint32_t *)(void *)(evb__snapshot_entries(&block->head) + block->capacity);
@@ -102,6 +107,8 @@ static void put_entry(struct evb__snapshot_block *block, uint32_t at, struct evb
     evb__st_rlx(&entry->fn, evb__ld_rlx(&listener->entry.fn));
     EVB__PLAIN_WRITE(entry->user, listener->entry.user);
     index_of(block)[at] = number;
+    /* A block that emits see has the flag already: evb__snapshot_fits_locked. */
+    if (evb__listener_is_sink(listener) && block->head.flags == 0) block->head.flags = EVB__SNAPSHOT_QUEUES;
 }
 
 static uint32_t count_of(struct evb__snapshot_block *block)
@@ -128,6 +135,7 @@ bool evb__snapshot_fits_locked(const evb_bus *bus, evb_topic *topic, const struc
     if (is_embedded(bus, topic, snapshot)) return false;
     block = block_of(snapshot);
     if (count_of(block) == block->capacity) return false;
+    if (evb__listener_is_sink(listener) && snapshot->flags == 0) return false; /* the flag is from birth */
     last = last_of(bus, block);
     return last == NULL || evb__listener_before(last, listener);
 }
@@ -183,7 +191,7 @@ int32_t evb__snapshot_prepare_locked(evb_bus *bus, evb_topic *topic, const struc
 static void replace(evb_bus *bus, evb_topic *topic, struct evb__snapshot *snapshot)
 {
     struct evb__snapshot *old = current(topic);
-    bool own_memory = old != NULL && old->flags == 0 && !is_embedded(bus, topic, old);
+    bool own_memory = old != NULL && !is_closed(old) && !is_embedded(bus, topic, old);
 
     publish(topic, snapshot);
     if (own_memory) evb__limbo_block_locked(bus, &block_of(old)->limbo);
@@ -265,6 +273,15 @@ static void kill_block(struct evb__snapshot_block *block)
         evb__st_rlx(&evb__snapshot_entries(&block->head)[i].fn, evb__dead_listener);
 }
 
+/* The last sink has gone: a block without the flag gives emits their fast path back. */
+static bool is_flagged_in_vain(const evb_bus *bus, struct evb__snapshot_block *block)
+{
+    if (block->head.flags == 0) return false;
+    for (uint32_t i = 0; i < count_of(block); i++)
+        if (index_of(block)[i] != 0 && evb__listener_is_sink(evb__listener(bus, index_of(block)[i]))) return false;
+    return true;
+}
+
 static void compact(evb_bus *bus, evb_topic *topic, struct evb__snapshot_block *block)
 {
     uint32_t live = count_of(block) - block->dead, first = topic->u.list.first;
@@ -276,7 +293,7 @@ static void compact(evb_bus *bus, evb_topic *topic, struct evb__snapshot_block *
         publish(topic, &evb__listener(bus, first)->one); /* alone again: needs no block and no memory */
         evb__limbo_block_locked(bus, &block->limbo);
         /* a dead entry costs an emit several live ones: it goes through the cold path */
-    } else if (block->dead > live / 4) {
+    } else if (block->dead > live / 4 || is_flagged_in_vain(bus, block)) {
         struct evb__snapshot_block *copy = copy_with(bus, topic, NULL, 0);
 
         if (copy != NULL) replace(bus, topic, &copy->head); /* no memory: the dead stay a little longer */
@@ -290,7 +307,7 @@ void evb__snapshot_kill_locked(evb_bus *bus, evb_topic *topic, const struct evb_
 
     if (snapshot == &listener->one)
         publish(topic, NULL);
-    else if (snapshot != NULL && snapshot->flags == 0 && !is_embedded(bus, topic, snapshot) &&
+    else if (snapshot != NULL && !is_closed(snapshot) && !is_embedded(bus, topic, snapshot) &&
              kill_in(block_of(snapshot), number))
         compact(bus, topic, block_of(snapshot));
 }
@@ -301,7 +318,7 @@ static struct evb__snapshot_block *left_block(evb_topic *topic)
 {
     struct evb__snapshot *snapshot = current(topic);
 
-    return snapshot != NULL && snapshot->flags == 0 ? block_of(snapshot) : NULL;
+    return snapshot != NULL && !is_closed(snapshot) ? block_of(snapshot) : NULL;
 }
 
 void evb__snapshot_kill_limbo_locked(evb_bus *bus, uint32_t number)

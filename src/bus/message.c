@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: MIT */
+/* Messages: made in one piece, counted, given back by whoever is last. And loans, which are messages whose
+ * payload was there first.
+ *
+ *      of a publish   | message, first delivery | more deliveries | payload | topic | key | headers |
+ *      of a loan      | message, first delivery | mark | payload |    aside: | deliveries | topic | key | headers |
+ *
+ * A packed header: sizes, name with its NUL, and the value at a multiple of 8, so that it may hold anything.
+ */
+#include "bus/message.h"
+
+#include "base/alloc.h"
+#include "base/hash.h"
+#include "bus/blocks.h"
+#include "bus/bus.h"
+
+#include <string.h>
+
+struct packed_header {
+    uint32_t size;      /* of all of it: the next one begins there */
+    uint32_t name_size; /* without NUL */
+    uint32_t value_at;  /* from the start of this */
+    uint32_t value_len;
+};
+
+/* Before a loan's payload: how a loan is told from any other address. */
+struct loan_mark {
+    uint64_t word; /* 0: no loan any more */
+    uint64_t size; /* lent */
+};
+
+_Static_assert(offsetof(struct evb__message, first) + sizeof(struct evb__delivery) == sizeof(struct evb__message),
+               "more deliveries follow the first without a gap");
+_Static_assert(sizeof(struct loan_mark) == EVB__ALIGN_MIN, "a loan's payload stays aligned");
+
+static size_t round_up(size_t size, size_t align)
+{
+    return (size + align - 1) & ~(align - 1);
+}
+
+/* ---- headers ---- */
+
+static size_t value_at(size_t name_size)
+{
+    return sizeof(struct packed_header) + round_up(name_size + 1, 8);
+}
+
+/* Bounded: every header has a name of a byte at least, and all of them fit into EVB__HEADERS_MAX. */
+static int32_t measure_headers(struct evb__draft *draft, size_t *ret_text)
+{
+    size_t text = 0, packed = 0;
+
+    for (uint32_t i = 0; i < draft->header_count; i++) {
+        const evb_header *h = &draft->headers[i];
+        size_t name_size;
+
+        if (h->name == NULL || h->name[0] == '\0' || h->reserved != 0) return EVB_EINVAL;
+        if (h->value == NULL && h->value_len != 0) return EVB_EINVAL;
+        name_size = strnlen(h->name, EVB__HEADERS_MAX + 1);
+        if (h->value_len > EVB__HEADERS_MAX) return EVB_ETOOBIG; /* before the sum, which may be of 32 bits */
+        text += name_size + h->value_len;
+        if (text > EVB__HEADERS_MAX) return EVB_ETOOBIG;
+        packed += value_at(name_size) + round_up(h->value_len, 8);
+    }
+    draft->header_bytes = (uint32_t)packed;
+    *ret_text = text;
+    return EVB_OK;
+}
+
+int32_t evb__draft_check(struct evb__draft *draft)
+{
+    size_t text = 0;
+
+    if (draft->event.key == NULL && draft->event.key_len != 0) return EVB_EINVAL;
+    if (draft->headers == NULL && draft->header_count != 0) return EVB_EINVAL;
+    if (draft->event.key_len > EVB__KEY_MAX) return EVB_ETOOBIG;
+    draft->header_bytes = 0;
+    if (draft->header_count != 0) {
+        int32_t status = measure_headers(draft, &text);
+
+        if (status != EVB_OK) return status;
+    }
+    draft->bytes = draft->event.size + draft->event.key_len + text;
+    return EVB_OK;
+}
+
+static void pack_headers(const struct evb__draft *draft, char *to)
+{
+    for (uint32_t i = 0; i < draft->header_count; i++) {
+        const evb_header *h = &draft->headers[i];
+        size_t name_size = strlen(h->name);
+        struct packed_header p = {.name_size = (uint32_t)name_size,
+                                  .value_at = (uint32_t)value_at(name_size),
+                                  .value_len = h->value_len};
+
+        p.size = p.value_at + (uint32_t)round_up(h->value_len, 8);
+        memcpy(to, &p, sizeof p);
+        memcpy(to + sizeof p, h->name, name_size + 1);
+        if (h->value_len != 0) memcpy(to + p.value_at, h->value, h->value_len);
+        to += p.size;
+    }
+}
+
+const void *evb__message_header(const struct evb__message *message, const char *name, uint32_t *ret_len)
+{
+    const char *at = message->headers, *end;
+    size_t size;
+
+    if (at == NULL) return NULL;
+    size = strnlen(name, EVB__HEADERS_MAX + 1);
+    end = at + message->header_bytes;
+    while (at < end) {
+        const struct packed_header *p = (const void *)at;
+
+        if (p->name_size == size && memcmp(at + sizeof *p, name, size) == 0) {
+            if (ret_len != NULL) *ret_len = p->value_len;
+            return at + p->value_at;
+        }
+        at += p->size;
+    }
+    return NULL;
+}
+
+/* ---- making ---- */
+
+/* What follows the payload: topic, key, headers. */
+static size_t tail_size(const struct evb__draft *draft)
+{
+    return round_up((size_t)draft->event.topic_len + 1 + draft->event.key_len, 8) + draft->header_bytes;
+}
+
+static void fill_tail(struct evb__message *m, const struct evb__draft *draft, char *at)
+{
+    const evb_event *from = &draft->event;
+    char *key = at + from->topic_len + 1;
+
+    memcpy(at, from->topic, from->topic_len);
+    key[-1] = '\0';
+    m->event.topic = at;
+    if (from->key != NULL) {
+        if (from->key_len != 0) memcpy(key, from->key, from->key_len);
+        m->event.key = key;
+    }
+    m->headers = NULL;
+    m->header_bytes = draft->header_bytes;
+    if (draft->header_count == 0) return;
+    at += round_up((size_t)from->topic_len + 1 + from->key_len, 8);
+    pack_headers(draft, at);
+    m->headers = at;
+}
+
+/* Word by word: what gcc makes of a memset of this size takes longer to start than this does. */
+static inline void clear(struct evb__delivery *delivery, struct evb__message *message)
+{
+    const struct evb__delivery zero = {.message = message};
+
+    *delivery = zero;
+}
+
+static void fill_head(struct evb__message *m, const struct evb__draft *draft, uint32_t queues, bool keep)
+{
+    m->event = draft->event;
+    evb__init(&m->refs, queues + (keep ? 1 : 0));
+    m->bytes = draft->bytes;
+    m->time_ns = 0;
+    m->ttl_ns = draft->ttl_ns;
+    m->delay_ns = draft->delay_ns;
+    for (uint32_t i = 0; i < queues; i++)
+        clear(&m->deliveries[i], m);
+}
+
+/* The first one lies in the message, the others right behind it: as bytes of one block, not as an array that
+ * `first` would be. */
+static struct evb__delivery *own_deliveries(struct evb__message *m)
+{
+    return (struct evb__delivery *)(void *)((char *)m + offsetof(struct evb__message, first));
+}
+
+static struct evb__message *complete_loan(const struct evb__draft *draft, uint32_t queues, bool keep)
+{
+    struct evb__message *m = draft->loan;
+    size_t aside = queues > 1 ? queues * sizeof(struct evb__delivery) : 0, size = aside + tail_size(draft);
+    char *block;
+
+    block = evb__block_alloc(&size);
+    if (block == NULL) return NULL;
+    evb__loan_take(m);
+    m->aside = block;
+    m->aside_size = size;
+    m->deliveries = aside != 0 ? (struct evb__delivery *)(void *)block : own_deliveries(m);
+    fill_head(m, draft, queues, keep);
+    fill_tail(m, draft, block + aside);
+    return m;
+}
+
+struct evb__message *evb__message_new(const struct evb__draft *draft, uint32_t queues, bool keep)
+{
+    size_t size = draft->event.size, head, block;
+    struct evb__message *m;
+
+    evb__assert(queues != 0 || keep);
+    if (draft->loan != NULL) return complete_loan(draft, queues, keep);
+    head = sizeof *m + (queues > 1 ? (queues - 1) * sizeof(struct evb__delivery) : 0);
+    head = round_up(head, EVB__ALIGN_MIN);
+    block = head + round_up(size, 8) + tail_size(draft);
+    if (block < size) return NULL; /* a payload of nearly all there can be */
+    m = evb__block_alloc(&block);
+    if (m == NULL) return NULL;
+    m->block_size = block;
+    m->aside = NULL;
+    m->aside_size = 0;
+    m->deliveries = own_deliveries(m);
+    fill_head(m, draft, queues, keep);
+    if (size != 0) memcpy((char *)m + head, draft->event.data, size);
+    m->event.data = size != 0 ? (char *)m + head : NULL;
+    fill_tail(m, draft, (char *)m + head + round_up(size, 8));
+    return m;
+}
+
+struct evb__message *evb__message_plain(const evb_topic *topic, const void *data, size_t size)
+{
+    const size_t head = (sizeof(struct evb__message) + EVB__ALIGN_MIN - 1) & ~(size_t)(EVB__ALIGN_MIN - 1);
+    uint32_t topic_len = topic->named.size;
+    size_t block = head + size + topic_len + 1;
+    struct evb__message *m;
+    char *at;
+
+    if (evb__unlikely(block < size)) return NULL;
+    m = evb__block_alloc(&block);
+    if (evb__unlikely(m == NULL)) return NULL;
+    at = (char *)m + head;
+    evb__init(&m->refs, 1);
+    m->header_bytes = 0;
+    m->headers = NULL;
+    m->bytes = size;
+    m->block_size = block;
+    m->ttl_ns = m->delay_ns = 0;
+    m->aside = NULL;
+    m->aside_size = 0;
+    m->deliveries = own_deliveries(m);
+    clear(&m->first, m);
+    /* field by field, as in clear */
+    m->event.data = size != 0 ? at : NULL;
+    m->event.size = size;
+    m->event.topic = at + size;
+    m->event.topic_len = topic_len;
+    m->event.flags = m->event.attempt = m->event.key_len = 0;
+    m->event.key = NULL;
+    m->event.position = 0;
+    if (size != 0) memcpy(at, data, size);
+    memcpy(at + size, topic->name, topic_len + 1); /* with its NUL */
+    return m;
+}
+
+static void free_message(struct evb__message *m)
+{
+    if (evb__unlikely(m->aside != NULL)) evb__block_free(m->aside, m->aside_size);
+    evb__block_free(m, m->block_size);
+}
+
+void evb__message_unref(struct evb__message *message)
+{
+    /* Most have one queue only, which is seen without a read-modify-write. acquire, acq_rel: what the other holders
+     * have read and written comes first. */
+    if (evb__ld_acq(&message->refs) == 1 || evb__sub_acqrel(&message->refs, 1) == 1) free_message(message);
+}
+
+void evb__message_drop(struct evb__message *message)
+{
+    free_message(message);
+}
+
+/* ---- loans ---- */
+
+#define LOAN_PAYLOAD (((sizeof(struct evb__message) + EVB__ALIGN_MIN - 1) & ~(size_t)(EVB__ALIGN_MIN - 1)) + \
+                      sizeof(struct loan_mark))
+
+static struct loan_mark *mark_of(const void *data)
+{
+    return (struct loan_mark *)(void *)((char *)(uintptr_t)data - sizeof(struct loan_mark));
+}
+
+/* Of this address and this bus only. Never 0, which is no mark. */
+static uint64_t mark_word(const evb_bus *bus, const void *data)
+{
+    return evb__mix(bus->seed ^ (uintptr_t)data, EVB__HASH_K1 ^ (uintptr_t)bus) | 1;
+}
+
+struct evb__message *evb__loan_new(const evb_bus *bus, size_t size, void **ret_data)
+{
+    size_t block = LOAN_PAYLOAD + size;
+    struct evb__message *m;
+    char *data;
+
+    if (block < size) return NULL;
+    m = evb__block_alloc(&block);
+    if (m == NULL) return NULL;
+    data = (char *)m + LOAN_PAYLOAD;
+    m->block_size = block;
+    m->aside = NULL;
+    m->aside_size = 0;
+    evb__init(&m->refs, 1);
+    *mark_of(data) = (struct loan_mark){mark_word(bus, data), size};
+    *ret_data = data;
+    return m;
+}
+
+struct evb__message *evb__loan_of(const evb_bus *bus, void *data, size_t *ret_size)
+{
+    const struct loan_mark *mark;
+
+    if (((uintptr_t)data & (EVB__ALIGN_MIN - 1)) != 0) return NULL;
+    mark = mark_of(data);
+    if (mark->word != mark_word(bus, data)) return NULL;
+    *ret_size = (size_t)mark->size;
+    return (struct evb__message *)(void *)((char *)data - LOAN_PAYLOAD);
+}
+
+void evb__loan_take(struct evb__message *loan)
+{
+    mark_of((char *)loan + LOAN_PAYLOAD)->word = 0;
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/* Events that outlive the call that published them, and the views of events that user code gets.
+ *
+ *      | event template | refs, sizes, time | delivery 0 | more deliveries | payload | topic | key | headers |
+ *
+ * A message is one block of memory, made once by the publisher and shared by all queues that took the event.
+ * It has room for one delivery a queue: what a queue has to remember of the event lies there, so that taking,
+ * retrying or giving up an event never needs memory. (A loan is a message whose payload was there first; what
+ * comes later lies in a second block, aside.)
+ *
+ * Invariant: everything but refs and the deliveries is written before the first queue gets the message, and
+ * read only from then on. It lives while refs > 0; each delivery that a queue holds counts one. Every
+ * evb_event that user code is handed is the first member of an evb__view; a NULL origin means an emit:
+ * nothing behind it but the emitter's own bytes. Threads: any; a delivery belongs to its queue.
+ */
+#ifndef EVB__BUS_MESSAGE_H
+#define EVB__BUS_MESSAGE_H
+
+#include <evbus/bus.h>
+#include <stdbool.h>
+#include "base/atomic.h"
+#include "base/platform.h"
+
+#define EVB__KEY_MAX     255u
+#define EVB__HEADERS_MAX 8192u /* bytes of names and values, SEMANTICS 1.2 */
+
+struct evb__handling;
+
+/* Why an event died; the words are evb__death_word's. */
+enum evb__reason {
+    EVB__REASON_NONE = 0,
+    EVB__REASON_DELIVERY_LIMIT,
+    EVB__REASON_REJECTED,
+    EVB__REASON_EXPIRED,
+    EVB__REASON_MAXLEN,
+    EVB__REASON_DECODE_ERROR,
+    EVB__REASON_UPCAST_FAILED,
+    EVB__REASON_UNKNOWN_TYPE,
+    EVB__REASONS
+};
+
+/* One event in one queue. Zero but for message when a queue gets it; all of it is the queue's, under its lock
+ * (queue/queue.h says what is valid when). */
+struct evb__delivery {
+    struct evb__message *message;
+    struct evb__delivery *next, *prev; /* its list; in the heap: siblings */
+    struct evb__delivery *child;       /* in the heap */
+    int64_t due_ns;                    /* monotonic: when it is to be looked at again */
+    uint32_t attempt;                  /* deliveries begun */
+    uint8_t state, reason;
+    uint8_t redelivered, redriven;
+    struct evb__handling *handling;  /* who has it, in flight */
+    struct evb__delivery *hash_next; /* conflating queues */
+    uint32_t hash;
+    int32_t error_code;
+    char *error_text; /* own memory, may be NULL */
+    uint32_t redrives;
+    uint16_t times[EVB__REASONS];
+    int64_t first_death_ns, last_death_ns; /* realtime */
+};
+
+struct evb__message {
+    evb_event event; /* as published: attempt 0, flags 0 */
+    EVB__ATOMIC(uint32_t) refs;
+    uint32_t header_bytes;
+    const void *headers; /* packed, see evb__message_header */
+    size_t bytes;        /* payload, key, names and values of headers: what capacity_bytes counts */
+    size_t block_size;   /* of this block */
+    int64_t time_ns;     /* realtime of publication */
+    int64_t ttl_ns, delay_ns;
+    void *aside; /* a loan's second block, or NULL */
+    size_t aside_size;
+    struct evb__delivery *deliveries; /* one a queue */
+    struct evb__delivery first;       /* deliveries[0]; the others follow, but for a loan's */
+};
+
+/* What a message is made of. event is complete but for sequence, which evb__message_new is not told. */
+struct evb__draft {
+    evb_event event; /* data, size, topic, topic_len, key, key_len */
+    const evb_header *headers;
+    uint32_t header_count, header_bytes; /* header_bytes: packed */
+    size_t bytes;                        /* as the message's */
+    int64_t ttl_ns, delay_ns;
+    struct evb__message *loan; /* whose payload it is, or NULL: copied */
+};
+
+/* Behind the event of a view. */
+struct evb__origin {
+    evb_bus *bus;
+    struct evb__message *message; /* NULL: only listeners matched */
+    const evb_header *headers;    /* the publisher's own, while message is NULL */
+    uint32_t header_count;
+    struct evb__delivery *delivery; /* in a queue: with the handling around it, queue/handling.h */
+    bool retained;                  /* event.c: the view is one that evb_event_retain has made */
+};
+
+struct evb__view {
+    evb_event event;
+    const struct evb__origin *origin; /* NULL: an emit */
+};
+
+EVB__INLINE const struct evb__origin *evb__event_origin(const evb_event *event)
+{
+    return ((const struct evb__view *)(const void *)event)->origin;
+}
+
+/* Checks key and headers; fills header_bytes and bytes. EVB_EINVAL: NULL with a length, a header without
+ * name. EVB_ETOOBIG: above a limit. */
+int32_t evb__draft_check(struct evb__draft *draft);
+
+/* refs = queues + (keep ? 1 : 0), at least 1. Without sequence and time. NULL: no memory. A draft's loan
+ * becomes the message; on failure it stays a loan. */
+struct evb__message *evb__message_new(const struct evb__draft *draft, uint32_t queues, bool keep);
+/* For one queue, of an event without key, headers, loan and delay: the same, quicker. */
+struct evb__message *evb__message_plain(const evb_topic *topic, const void *data, size_t size);
+void evb__message_unref(struct evb__message *message);
+void evb__message_drop(struct evb__message *message); /* nobody has got it yet */
+EVB__INLINE void evb__message_ref(struct evb__message *message)
+{
+    (void)evb__add_rlx(&message->refs, 1); /* relaxed: the caller has one */
+}
+
+/* A message that is lent: nothing but its payload. NULL: no memory. */
+struct evb__message *evb__loan_new(const evb_bus *bus, size_t size, void **ret_data);
+/* NULL: data is no loan of this bus. What lies before it must be readable, as it is before anything that has
+ * been allocated. */
+struct evb__message *evb__loan_of(const evb_bus *bus, void *data, size_t *ret_size);
+void evb__loan_take(struct evb__message *loan); /* no loan any more: as a message, or to be freed */
+
+/* The first header of that name; NULL: none. */
+const void *evb__message_header(const struct evb__message *message, const char *name, uint32_t *ret_len);
+
+#endif
