@@ -3,7 +3,8 @@
 # Runs every C example that was built in $EVB_BUILD/examples and counts them like a test program (tests/run.sh).
 #
 # examples/expected/NAME.txt, when it is there, is what NAME must print on standard output, line by line; a line `~ PATTERN` there is a shell pattern for
-# a line that differs from run to run (a rate). examples/expected/NAME.args holds the arguments. Exit code 0 is asked of all.
+# a line that differs from run to run (a rate). examples/expected/NAME.args holds the arguments. Where there is a NAME-HOW.args, NAME runs
+# once more, with these, against NAME-HOW.txt. Exit code 0 is asked of all.
 set -u
 build=${EVB_BUILD:-build}
 out=$(mktemp "${TMPDIR:-/tmp}/evb_example.XXXXXX") || exit 1
@@ -17,8 +18,8 @@ same() {
         line=$((line + 1))
         IFS= read -r want <&3 && more_want=1 || more_want=0
         IFS= read -r got <&4 && more_got=1 || more_got=0
-        [ $more_want$more_got = 00 ] && return 0
-        if [ $more_want != $more_got ]; then break; fi
+        [ "$more_want$more_got" = 00 ] && return 0
+        if [ "$more_want" != "$more_got" ]; then break; fi
         case $want in
         '~ '*)
             # Unquoted on purpose: the expected line is a pattern.
@@ -35,24 +36,31 @@ same() {
 }
 
 passed=0 failed=0
-for source in examples/c/*.c; do
-    [ -e "$source" ] || continue
-    name=$(basename "$source" .c)
-    expected=examples/expected/$name.txt
+# one PROGRAM RUN: RUN is the name of its files in expected
+one() {
+    expected=examples/expected/$2.txt
     arguments=
-    [ ! -e "examples/expected/$name.args" ] || arguments=$(cat "examples/expected/$name.args")
+    [ ! -e "examples/expected/$2.args" ] || arguments=$(cat "examples/expected/$2.args")
     # shellcheck disable=SC2086
-    if ! timeout "${EVB_EXAMPLE_TIMEOUT:-60}" "$build/examples/$name" $arguments >"$out" 2>"$out.err" </dev/null; then
-        echo "[  FAILED  ] $name: ended with an error"
+    if ! timeout "${EVB_EXAMPLE_TIMEOUT:-60}" "$build/examples/$1" $arguments >"$out" 2>"$out.err" </dev/null; then
+        echo "[  FAILED  ] $2: ended with an error"
         cat "$out" "$out.err"
         failed=$((failed + 1))
     elif [ -e "$expected" ] && ! same "$expected" "$out"; then
-        echo "[  FAILED  ] $name: printed something else"
+        echo "[  FAILED  ] $2: printed something else"
         failed=$((failed + 1))
     else
-        echo "[       OK ] $name$([ -e "$expected" ] || echo ' (ran; no expected output is recorded)')"
+        echo "[       OK ] $2$([ -e "$expected" ] || echo ' (ran; no expected output is recorded)')"
         passed=$((passed + 1))
     fi
+}
+for source in examples/c/*.c; do
+    [ -e "$source" ] || continue
+    name=$(basename "$source" .c)
+    one "$name" "$name"
+    for again in examples/expected/"$name"-*.args; do
+        [ ! -e "$again" ] || one "$name" "$(basename "$again" .args)"
+    done
 done
 echo "[  PASSED  ] $passed test(s)."
 [ $failed = 0 ] && [ $passed -gt 0 ]

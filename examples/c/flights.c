@@ -3,12 +3,14 @@
  *
  * Each row becomes the event `flight.<ORIGIN>.<DESTINATION>`. When an origin is first seen, a listener on
  * `flight.<ORIGIN>.*` is registered that owns the airport's sums; one listener on `flight.>` keeps the
- * totals. The loop that reads the rows knows nothing of sums, the listeners know nothing of files.
+ * totals. The loop that reads the rows knows nothing of sums, the listeners know nothing of files. With
+ * `--workers N` the airports are queues whose handlers run on N threads; see flights_workers.h.
  *
  * Introduces: evb_listen with free_user for state that a listener owns, one wildcard listener per group,
  * evb_emit by name of a struct, and the number of listeners reached as a check.
  *
- * Usage: flights [--all | --csv] [FILE]. FILE is described in flights_csv.h; `-` is standard input.
+ * Usage: flights [--workers N] [--all | --csv] [FILE]. FILE is described in flights_csv.h; `-` is standard
+ * input.
  */
 /* POSIX: access, readlink, clock_gettime; in flights_csv.h fileno, fstat, isatty. Files over 2 GB on 32-bit
  * machines, too. */
@@ -16,13 +18,12 @@
 #define _FILE_OFFSET_BITS 64
 
 #include "flights_csv.h"
+#include "flights_workers.h"
 
 #include <evbus.h>
 
-#include <inttypes.h>
 #include <limits.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <time.h>
 
 enum { LATE_AFTER_MIN = 15, TOP_AIRPORTS = 10, CODES = 26 * 26 * 26 };
@@ -41,10 +42,12 @@ typedef struct airport {
 
 typedef struct replay {
     evb_bus *bus;
+    uint32_t workers; /* 0: listeners, in the thread that reads */
     tally totals;
-    airport *airports[CODES]; /* AAA..ZZZ, in order of code; owned by their listeners */
+    airport *airports[CODES]; /* AAA..ZZZ, in order of code; owned by their listeners or queues */
     uint32_t airport_count;
     int64_t malformed;
+    evb_sub *malformed_rows; /* NULL without workers */
 } replay;
 
 static void tally_add(tally *t, const flight *f)
@@ -54,6 +57,7 @@ static void tally_add(tally *t, const flight *f)
     t->late += f->delay_min > LATE_AFTER_MIN;
 }
 
+/* A listener, or the handler of a queue. */
 static int32_t on_departure(const evb_event *ev, void *user)
 {
     airport *from = user;
@@ -68,8 +72,8 @@ static int32_t on_any_flight(const evb_event *ev, void *user)
     return EVB_OK;
 }
 
-/* First flight from here: the listener gets the new sums for its own, and the bus frees them when the
- * listener has ended. */
+/* First flight from here: the listener or queue gets the new sums for its own, and the bus frees them when it
+ * has ended. */
 static int32_t open_airport(replay *r, const char *code, airport **ret_airport)
 {
     char pattern[sizeof "flight.XXX.*"];
@@ -77,10 +81,12 @@ static int32_t open_airport(replay *r, const char *code, airport **ret_airport)
     if (a == NULL) return EVB_ENOMEM;
     memcpy(a->code, code, CODE_LEN);
     snprintf(pattern, sizeof pattern, "flight.%.3s.*", code);
-    int64_t id = evb_listen(r->bus, pattern, &(evb_listen_opts){.free_user = free}, on_departure, a);
-    if (id < 0) {
-        free(a); /* a listener that was never registered owns nothing */
-        return (int32_t)id;
+    int64_t result =
+        r->workers > 0 ? queue_airport(r->bus, pattern, on_departure, a)
+                       : evb_listen(r->bus, pattern, &(evb_listen_opts){.free_user = free}, on_departure, a);
+    if (result < 0) {
+        free(a); /* what was never registered owns nothing */
+        return (int32_t)result;
     }
     r->airport_count++;
     *ret_airport = a;
@@ -90,7 +96,8 @@ static int32_t open_airport(replay *r, const char *code, airport **ret_airport)
 /* By name, not by handle: the sample has 2 977 routes in 20 000 rows, and opening a topic costs more than the
  * few emits on it save (5.3 ms a file by name, 6.8 to 7.9 ms with a bounded cache of handles). With twenty
  * times the rows on the same routes and all handles kept it is the other way round; but codes make 26^6
- * possible routes, and a name needs no cache to bound. */
+ * possible routes, and a name needs no cache to bound. An emit reaches listeners and queues alike; the totals
+ * stay a listener, which runs here. */
 static int32_t emit_flight(replay *r, const flight *f)
 {
     char topic[] = "flight.XXX.XXX";
@@ -107,32 +114,45 @@ static int32_t emit_flight(replay *r, const flight *f)
     return reached == 2 ? EVB_OK : EVB_ENOROUTE; /* its airport and the totals, nobody else */
 }
 
+/* With workers the report waits in the dead-letter queue. */
+static int32_t report_malformed(replay *r, const csv_input *in, const char *reason)
+{
+    r->malformed++;
+    if (r->workers > 0) return publish_malformed(r->bus, in->line, reason);
+    fprintf(stderr, "%s:%" PRId64 ": %s\n", in->name, in->line, reason);
+    return EVB_OK;
+}
+
+/* Waits until every queue is done: what its handlers wrote is then ours to read. */
+static int32_t finish_workers(replay *r, const char *file)
+{
+    if (r->workers == 0) return EVB_OK;
+    int32_t status = evb_bus_drain(r->bus, EVB_FOREVER);
+    return status < 0 ? status : list_malformed(r->malformed_rows, file, r->malformed);
+}
+
 /* Every row once through the bus. False: the reason has been printed. */
 static bool replay_file(replay *r, csv_input *in)
 {
-    for (;;) {
-        flight f;
-        const char *reason = NULL;
-        int32_t status;
-        switch (csv_next(in, &f, &reason)) {
-        case CSV_END:
-            return true;
-        case CSV_ERROR:
-            fprintf(stderr, "flights: cannot read %s: %s\n", in->name, reason);
-            return false;
-        case CSV_MALFORMED:
-            fprintf(stderr, "%s:%" PRId64 ": %s\n", in->name, in->line, reason);
-            r->malformed++;
-            break;
-        default:
-            status = emit_flight(r, &f);
-            if (status == EVB_OK) break;
-            progress_clear(in);
-            fprintf(stderr, "flights: %s:%" PRId64 ": cannot emit: %s\n", in->name, in->line,
-                    evb_strerror(status));
-            return false;
-        }
-    }
+    int32_t status = EVB_OK;
+    flight f;
+    const char *reason = NULL;
+    int got = CSV_ROW;
+    while (status == EVB_OK && ((got = csv_next(in, &f, &reason)) == CSV_ROW || got == CSV_MALFORMED))
+        status = got == CSV_ROW ? emit_flight(r, &f) : report_malformed(r, in, reason);
+    progress_clear(in);
+
+    int32_t finished = finish_workers(r, in->name);
+    if (status < 0)
+        fprintf(stderr, "flights: %s:%" PRId64 ": cannot emit: %s\n", in->name, in->line,
+                evb_strerror(status));
+    else if (got == CSV_ERROR)
+        fprintf(stderr, "flights: cannot read %s: %s\n", in->name, reason);
+    else if (finished < 0)
+        fprintf(stderr, "flights: cannot finish: %s\n", evb_strerror(finished));
+    else
+        return true;
+    return false;
 }
 
 /* ---- results ---- */
@@ -235,22 +255,25 @@ static const char *default_file(const char *program)
 }
 
 static const char usage[] =
-    "usage: flights [--all | --csv] [FILE]\n"
+    "usage: flights [--workers N] [--all | --csv] [FILE]\n"
     "  FILE   date,origin,destination,delay_min,distance_mi; default examples/data/flights.csv; - is stdin\n"
     "  --all  every airport, not only the ten with most flights\n"
-    "  --csv  every airport by code, as CSV and nothing else\n";
+    "  --csv  every airport by code, as CSV and nothing else\n"
+    "  --workers N  queues and N threads, 1 to 48, instead of listeners; the result is the same\n";
 
-static int run(const char *name, bool all, bool csv)
+static int run(const char *name, bool all, bool csv, uint32_t workers)
 {
     static replay r; /* static: both are big for a small stack */
     static csv_input in;
     int exit_code = 1;
 
-    int32_t status = evb_bus_create(NULL, &r.bus);
+    r.workers = workers;
+    int32_t status = evb_bus_create(&(evb_bus_opts){.workers = workers}, &r.bus);
     if (status == EVB_OK) {
         int64_t id = evb_on(r.bus, "flight.>", on_any_flight, &r.totals);
         if (id < 0) status = (int32_t)id;
     }
+    if (status == EVB_OK && workers > 0) status = queue_malformed(r.bus, &r.malformed_rows);
     if (status < 0) {
         fprintf(stderr, "flights: cannot set up the bus: %s\n", evb_strerror(status));
         goto out;
@@ -272,7 +295,8 @@ static int run(const char *name, bool all, bool csv)
     exit_code = 0;
 out:
     csv_close(&in);
-    evb_bus_destroy(r.bus); /* ends the listeners, which frees the airports; NULL is fine */
+    if (r.malformed_rows != NULL) (void)evb_unsubscribe(r.malformed_rows);
+    evb_bus_destroy(r.bus); /* ends listeners and queues, which frees the airports; NULL is fine */
     return exit_code;
 }
 
@@ -280,6 +304,7 @@ int main(int argc, char **argv)
 {
     const char *name = NULL;
     bool all = false, csv = false, options = true;
+    uint32_t workers = 0;
 
     signal(SIGPIPE, SIG_IGN); /* a reader that went away is then a write error with a message */
     for (int i = 1; i < argc; i++) {
@@ -298,11 +323,18 @@ int main(int argc, char **argv)
         } else if (strcmp(arg, "--csv") == 0) {
             csv = true;
             continue;
+        } else if (strcmp(arg, "--workers") == 0) {
+            const char *number = argv[++i]; /* NULL when it was the last one */
+            workers = parse_workers(number);
+            if (workers > 0) continue;
+            fprintf(stderr, "flights: --workers needs a number from 1 to %d, not: %s\n%s", (int)WORKERS_MAX,
+                    number != NULL ? number : "nothing", usage);
+            return 2;
         } else if (strcmp(arg, "--help") == 0) {
             return fputs(usage, stdout) < 0 || fflush(stdout) != 0;
         }
         fprintf(stderr, "flights: unexpected argument: %s\n%s", arg, usage);
         return 2;
     }
-    return run(name != NULL ? name : default_file(argv[0]), all, csv);
+    return run(name != NULL ? name : default_file(argv[0]), all, csv, workers);
 }

@@ -3,7 +3,7 @@
 # What the program examples/c/flights.c promises about its input, its numbers and its exit codes.
 #
 # That every example prints what examples/expected says is tools/run_examples.sh; here the numbers are computed a second time, by awk, and
-# the input is bad on purpose. Usage: tests/install/examples.sh [PATTERN of case names]; EVB_BUILD is the tree to test.
+# the input is bad on purpose. Every case runs twice, with listeners and with queues (--workers): the program promises the same bytes. Usage: tests/install/examples.sh [PATTERN of case names]; EVB_BUILD is the tree to test.
 set -u
 export LC_ALL=C
 
@@ -15,7 +15,7 @@ if ! made=$("${MAKE:-make}" -s BUILD="$build" SAN="${EVB_SAN:-}" "$build/example
     exit 1
 fi
 case $build in /*) ;; *) build=$root/$build ;; esac
-flights=$build/examples/flights
+program=$build/examples/flights
 data=$root/examples/data/flights.csv
 work=$(mktemp -d "${TMPDIR:-/tmp}/evb_examples.XXXXXX") || exit 1
 trap 'rm -rf "$work"' EXIT
@@ -52,8 +52,11 @@ rows_of_table() { sed -n '2,/^$/p' "$1" | awk 'NF { print $1, $2, $3, $4 }'; }
 
 # ---- helpers: OK and FAILS run the program; what it printed is in out and err
 
+mode= # arguments that every run gets, from the runner below
+# shellcheck disable=SC2086 # none when it is empty
+flights() { "$program" $mode "$@"; }
 OK() {
-    "$flights" "$@" >out 2>err && return 0
+    flights "$@" >out 2>err && return 0
     echo "flights $*: exit $?, expected 0"
     cat err
     return 1
@@ -61,7 +64,7 @@ OK() {
 FAILS() {
     expected=$1
     shift
-    run "$flights" "$@" >out 2>err
+    run flights "$@" >out 2>err
     [ $code = "$expected" ] && return 0
     echo "flights $*: exit $code, expected $expected"
     cat err
@@ -147,14 +150,14 @@ ten_times_the_data_is_ten_times_the_flights() {
 standard_input_is_read_for_a_dash() {
     OK --csv "$data"
     cp out expected
-    "$flights" --csv - <"$data" >out 2>err
+    flights --csv - <"$data" >out 2>err
     empty err
     same out <expected
     # shellcheck disable=SC2002 # a pipe on purpose
-    cat "$data" | "$flights" - --csv >out 2>err
+    cat "$data" | flights - --csv >out 2>err
     empty err
     same out <expected
-    printf 'x\n' | "$flights" --csv - >out 2>err
+    printf 'x\n' | flights --csv - >out 2>err
     echo '<stdin>:1: fewer than five fields' | same err
 }
 
@@ -361,7 +364,7 @@ unreadable_files_are_exit_1() {
     FAILS 1 --csv .
     empty out
     echo 'flights: cannot read .: Is a directory' | same err
-    run "$flights" - <&- >out 2>err
+    run flights - <&- >out 2>err
     [ $code = 1 ]
     says err '^flights: cannot read <stdin>: '
 }
@@ -389,37 +392,38 @@ write_errors_are_exit_1_with_a_message() {
         for how in --csv --all ''; do
             for file in "$data" small; do
                 # shellcheck disable=SC2086 # no argument when it is empty
-                run "$flights" $how "$file" >/dev/full 2>err
+                run flights $how "$file" >/dev/full 2>err
                 [ $code = 1 ]
                 echo 'flights: cannot write: No space left on device' | same err
             done
         done
     fi
-    run "$flights" --csv "$data" >&- 2>err
+    run flights --csv "$data" >&- 2>err
     [ $code = 1 ]
     echo 'flights: cannot write: Bad file descriptor' | same err
     # A pipe whose reader has left for certain: open both ends, then close the reading one.
     mkfifo pipe
     exec 3<>pipe
     exec 4>pipe 3<&-
-    run "$flights" --csv "$data" >&4 2>err
+    run flights --csv "$data" >&4 2>err
     exec 4>&-
     [ $code = 1 ]
     echo 'flights: cannot write: Broken pipe' | same err
 }
 
+# shellcheck disable=SC2086 # $mode is several words, or none
 default_file_is_found_here_or_beside_the_program() {
     mkdir -p tree/build/examples tree/examples/data tree/somewhere here/examples/data
-    cp "$flights" tree/build/examples/flights
+    cp "$program" tree/build/examples/flights
     printf '2001-01-01,AAA,BBB,1,1\n' >tree/examples/data/flights.csv
     printf '2001-01-01,CCC,BBB,1,1\n' >here/examples/data/flights.csv
-    (cd tree/somewhere && ../build/examples/flights --csv) >out
+    (cd tree/somewhere && ../build/examples/flights $mode --csv) >out
     says out '^AAA,1,'
-    (cd here && ../tree/build/examples/flights --csv) >out # here wins
+    (cd here && ../tree/build/examples/flights $mode --csv) >out # here wins
     says out '^CCC,1,'
     rm tree/examples/data/flights.csv
     cd tree/somewhere
-    run ../build/examples/flights --csv >../../out 2>../../err
+    run ../build/examples/flights $mode --csv >../../out 2>../../err
     cd ../..
     [ $code = 1 ]
     echo 'flights: cannot open examples/data/flights.csv: No such file or directory' | same err
@@ -432,31 +436,97 @@ progress_is_shown_on_a_terminal_only() {
         echo 'skip: progress_is_shown_on_a_terminal_only: no script(1) that makes a terminal'
         return 77
     fi
-    script -qec "'$flights' --csv '$data' >rows" /dev/null >screen </dev/null
+    script -qec "'$program' $mode --csv '$data' >rows" /dev/null >screen </dev/null
     says screen '\[####.*\] 100%'
     csv_of "$data" | same rows
     # The bar has left the screen at the end: blanks between two CR are the last thing.
     tr '\r' '|' <screen | grep -q '| \{48\}|$'
-    script -qec "cat '$data' | '$flights' --csv - >rows" /dev/null >screen </dev/null
+    script -qec "cat '$data' | '$program' $mode --csv - >rows" /dev/null >screen </dev/null
     if grep '%' screen; then return 1; fi # the size of a pipe is not known
+}
+
+# ---- queues and threads beside listeners, in one case
+
+# compare ARGUMENT...: with listeners it ends well, and any number of workers prints the same on both outputs. Rates differ.
+compare() {
+    OK "$@"
+    sed 's/^events per second: .*(\([0-9]* events\) .*/\1/' out >expected
+    cp err expected.err
+    for workers in $numbers; do
+        OK --workers "$workers" "$@"
+        sed 's/^events per second: .*(\([0-9]* events\) .*/\1/' out | same expected
+        same err <expected.err
+    done
+}
+
+any_number_of_workers_gives_the_same_bytes() {
+    numbers='1 2 4 7 48'
+    for options in --csv --all ''; do
+        # shellcheck disable=SC2086 # none when it is empty
+        compare $options "$data"
+    done
+    [ "$(wc -l <expected)" = 14 ]
+}
+
+any_mixture_of_rows_gives_the_same_with_workers() {
+    numbers='1 3 16'
+    for seed in 1 2 3; do
+        awk -v seed=$seed '
+            function letter() { return substr("ABCDEFGHIJKLMNOPQRSTUVWXYZ", int(rand() * 26) + 1, 1) }
+            BEGIN {
+                srand(seed)
+                for (i = 0; i < 4000; i++) {
+                    row = "2001-02-" 10 + i % 19 "," (rand() < .5 ? "AA" letter() : letter() letter() letter()) ",BBB," int(rand() * 90) - 20 ",100"
+                    if (rand() < .1) row = substr(row, 1, int(rand() * 20))
+                    print row
+                }
+            }' >in
+        compare --csv in
+        [ "$(wc -l <expected)" -gt 500 ]
+        [ "$(wc -l <expected.err)" -gt 300 ]
+    done
+}
+
+numbers_of_workers_are_1_to_48() {
+    for good in 1 48 04; do OK --workers $good --csv "$data"; done
+    for bad in 0 00 49 480 99999999999999999999 -1 +4 4x x4 4.0 0x4 ' 4' '4 ' '' --csv; do
+        FAILS 2 --workers "$bad" "$data"
+        empty out
+        says err "^flights: --workers needs a number from 1 to 48, not: $bad\$"
+        says err '^usage: flights '
+    done
+    FAILS 2 "$data" --workers
+    empty out
+    says err '^flights: --workers needs a number from 1 to 48, not: nothing$'
+    FAILS 2 --workers=4 "$data"
+    says err '^flights: unexpected argument: --workers=4$'
+}
+
+dead_letters_are_the_last_hundred_thousand() {
+    awk -v row=$row 'BEGIN { for (i = 1; i <= 100007; i++) print "x"; print row }' >in
+    OK --workers 2 --csv in
+    printf 'airport,flights,mean_delay,late_share\nAAA,1,5.000,0.0000\n' | same out
+    echo 'in: only the last 100000 of 100007 malformed rows were kept' >expected
+    awk 'BEGIN { for (i = 8; i <= 100007; i++) print "in:" i ": fewer than five fields" }' >>expected
+    same err <expected
 }
 
 # ---- the runner: counts as a cmocka program does
 
 passed=0 skipped=0 failed=0
 names=$(sed -n 's/^\([a-z][a-z0-9_]*_[a-z0-9_]*\)() {$/\1/p' "$root/tests/install/examples.sh")
-for name in $names; do
-    # shellcheck disable=SC2254 # the filter is a pattern
-    case $name in ${1:-*}) ;; *) continue ;; esac
+
+# attempt NAME TITLE
+attempt() {
     # Not in a condition: set -e would be without effect there.
     (
         set -e
         rm -f pipe
-        "$name"
+        "$1"
     ) >log 2>&1
     case $? in
     0)
-        echo "[       OK ] $name"
+        echo "[       OK ] $2"
         passed=$((passed + 1))
         ;;
     77)
@@ -465,10 +535,20 @@ for name in $names; do
         ;;
     *)
         cat log
-        echo "[  FAILED  ] $name"
+        echo "[  FAILED  ] $2"
         failed=$((failed + 1))
         ;;
     esac
+}
+
+for name in $names; do
+    # shellcheck disable=SC2254 # the filter is a pattern
+    case $name in ${1:-*}) ;; *) continue ;; esac
+    mode=
+    attempt "$name" "$name"
+    case $name in *workers* | dead_letters_*) continue ;; esac
+    mode='--workers 3'
+    attempt "$name" "$name, with queues and 3 workers"
 done
 echo "[  PASSED  ] $passed test(s)."
 [ $skipped = 0 ] || echo "[  SKIPPED ] $skipped test(s)"
