@@ -35,6 +35,8 @@ struct section {
 
 #define RING_RATIO "spsc: rigtorp, block: mutex, else Vyukov"
 
+#define QUEUE_RATIO "ZeroMQ inproc"
+
 static const struct section sections[] = {
     {"emit/", "emit by handle, N listeners: ns an emit", "raw loop"},
     {"threads/", "emit by handle, 4 listeners, N threads on one topic: ns an emit in each thread",
@@ -56,6 +58,32 @@ static const struct section sections[] = {
     {"ring/4-4/", "ring, 4 pushers, 4 poppers, not pinned: ns an element, all together", RING_RATIO},
     {"ring/pingpong/", "two rings there and back, each thread on its CPU: ns a round trip",
      "two bare cache lines"},
+    {"queue/one-", "queued publish, one thread: N published, then handled: ns of CPU an event", QUEUE_RATIO},
+    {"queue/1cpu/", "queued publish, a publisher and a worker on one CPU: ns of CPU an event", QUEUE_RATIO},
+    {"queue/1-1/", "queued publish, a publisher and a worker, each on its CPU: ns an event", QUEUE_RATIO},
+    {"queue/burst-", "the same, N events at once and the next when they are handled: ns an event",
+     QUEUE_RATIO},
+    {"queue/1-4/", "queued publish, 4 subscriptions, one worker, pinned: ns an event to all", QUEUE_RATIO},
+    {"queue/1-4x4/", "queued publish, 4 subscriptions, 4 workers, not pinned: ns an event to all",
+     QUEUE_RATIO},
+    {"queue/2-1/", "queued publish, 2 publishers, one worker, not pinned: ns an event", QUEUE_RATIO},
+    {"queue/2-c4/", "queued publish, 2 publishers, 4 handlers of one subscription at once, not pinned: ns",
+     QUEUE_RATIO},
+    {"queue/pingpong/", "to a handler that publishes an answer, each on its CPU: ns there and back, median",
+     QUEUE_RATIO},
+    {"queue/wake/", "from a publish to the handler, its thread asleep: ns, median", QUEUE_RATIO},
+    {"queue/idle/", "a bus with N workers and nothing to do: wake-ups a second", NULL},
+    {"pool/submit/", "pool, P producers, W workers, empty tasks until all have run: ns a task",
+     "mutex and condition variable"},
+    {"pool/many/", "pool, the same, 64 tasks a call: ns a task", NULL},
+    {"pool/tree/", "pool, W workers, tasks that each submit two more: ns a task", NULL},
+    {"pool/strand", "1000 strands by turns, one message or 8 a call: ns a message", NULL},
+    {"pool/hop/", "a message to and fro between two strands: ns a hop", NULL},
+    {"pool/wake/", "from a submit to sleeping workers until the task begins: ns", NULL},
+    {"pool/cpu/", "a task a millisecond: ns of CPU a task, submit not included", NULL},
+    {"pool/idle/", "a pool without work: ns of CPU a second", NULL},
+    {"pool/timer/", "timers between a second and an hour, set and stopped in an order of its own: ns each",
+     NULL},
 };
 
 static const char *number(char *buf, size_t size, double value, const char *suffix)

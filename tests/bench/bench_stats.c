@@ -58,11 +58,13 @@ struct bench_row *stats_reference(struct bench_report *r, const struct bench_row
     char name[48];
 
     if (starts(row->name, "ring/")) return stats_ring_reference(r, row);
+    if (starts(row->name, "queue/")) return stats_queue_reference(r, row);
     if (starts(row->name, "emit/")) return report_find(r, row->name, "raw");
     if (starts(row->name, "threads/2") || starts(row->name, "churn/"))
         return report_find(r, "threads/1", row->impl);
     if (starts(row->name, "onoff/")) return report_find(r, "onoff/plain", row->impl);
     if (starts(row->name, "match/")) return report_find(r, row->name, "nats");
+    if (starts(row->name, "pool/")) return report_find(r, row->name, "mutex");
     if (starts(row->name, "name/")) {
         snprintf(name, sizeof name, "handle/%s", row->name + 5);
         return report_find(r, name, row->impl);
@@ -107,12 +109,28 @@ struct bench_goal stats_goal(struct bench_report *r, const struct bench_row *row
     static const struct {
         const char *name;
         double ns;
-    } classes[] = {
-        {"name/1", 10}, {"name/100", 13}, {"name/10k", 25}, {"churn/plain", 35}, {"onoff/plain", 500}};
+    } classes[] = {{"name/1", 10},
+                   {"name/100", 13},
+                   {"name/10k", 25},
+                   {"churn/plain", 35},
+                   {"onoff/plain", 500},
+                   {"pool/submit/1p1w", 20},
+                   {"pool/submit/1p2w", 20},
+                   {"pool/submit/1p4w", 20},
+                   {"pool/strand/1w", 25},
+                   {"pool/strand/2w", 25},
+                   {"pool/strand8/1w", 12},
+                   {"pool/strand8/2w", 12},
+                   {"pool/timer/both/1", 40},
+                   {"pool/timer/add/1k", 20},
+                   {"pool/timer/stop/1k", 20},
+                   {"pool/timer/add/100k", 20},
+                   {"pool/timer/stop/100k", 20}};
     const struct bench_goal none = {.known = false};
 
     if (strncmp(row->impl, "evbus", 5) != 0 || stats_of(&row->ns, r->rounds).samples == 0) return none;
     if (starts(row->name, "ring/")) return stats_ring_goal(r, row, which);
+    if (starts(row->name, "queue/")) return stats_queue_goal(r, row, which);
     if (which > 0) return none;
     if (strcmp(row->name, "emit/1") == 0)
         return stats_goal_from(r, row, report_find(r, row->name, "raw"), 1.05, 4, "raw x 1.05 + 4 ns");

@@ -37,5 +37,8 @@ struct bench_goal stats_goal_fixed(const struct bench_report *r, const struct be
 /* The rows of the rings: bench_stats_ring.c. */
 struct bench_row *stats_ring_reference(struct bench_report *r, const struct bench_row *row);
 struct bench_goal stats_ring_goal(struct bench_report *r, const struct bench_row *row, uint32_t which);
+/* The rows of the queues: bench_stats_queue.c. */
+struct bench_row *stats_queue_reference(struct bench_report *r, const struct bench_row *row);
+struct bench_goal stats_queue_goal(struct bench_report *r, const struct bench_row *row, uint32_t which);
 
 #endif

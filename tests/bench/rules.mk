@@ -2,7 +2,7 @@
 # make bench, bench-peers, bench-icount. Included by the Makefile.
 #
 # ROUNDS=15   rounds; every case once in each, in a new order
-# ONLY=emit/,match/1k  only cases whose "NAME BY" contains one of these: ONLY=ring/ the rings, ONLY='ring/1-1/mpmc/8/block evbus-lf' one row
+# ONLY=emit/,match/1k  only cases whose "NAME BY" contains one of these: ONLY=ring/ the rings, ONLY=queue/ the queues, ONLY='ring/1-1/mpmc/8/block evbus-lf' one row
 # NICE=-20    scheduling priority while measuring, where permitted: for a machine with other work on it
 # BENCH_BATCH_MS=20 in the environment: the least time a number is made of
 ROUNDS ?= 15
@@ -14,9 +14,15 @@ BENCH_JSON    ?= bench.json
 bench-common  := $(BENCH_DIR)/obj/bench.o $(BENCH_DIR)/obj/bench_parallel.o
 bench-samples := $(BENCH_DIR)/match-1k.txt $(BENCH_DIR)/match-100k.txt $(BENCH_DIR)/match-1M.txt
 bench-flow    := $(bench-common) $(BENCH_DIR)/obj/bench_flow.o
+bench-post    := $(bench-common) $(BENCH_DIR)/obj/bench_queue.o
 bench-rings   := $(BENCH_DIR)/bench_ring $(BENCH_DIR)/bench_ring_so
-bench-own     := $(BENCH_DIR)/bench_emit $(BENCH_DIR)/bench_emit_so $(BENCH_DIR)/bench_threads $(BENCH_DIR)/bench_match $(bench-rings)
-bench-own-run := $(BENCH_DIR)/bench_emit $(BENCH_DIR)/bench_emit_so $(BENCH_DIR)/bench_threads '$(BENCH_DIR)/bench_match $(BENCH_DIR)' $(bench-rings)
+bench-work    := $(bench-common) $(BENCH_DIR)/obj/bench_pool_run.o
+bench-own     := $(BENCH_DIR)/bench_emit $(BENCH_DIR)/bench_emit_so $(BENCH_DIR)/bench_threads $(BENCH_DIR)/bench_match $(bench-rings) \
+	$(BENCH_DIR)/bench_pool
+bench-own-run := $(BENCH_DIR)/bench_emit $(BENCH_DIR)/bench_emit_so $(BENCH_DIR)/bench_threads '$(BENCH_DIR)/bench_match $(BENCH_DIR)' $(bench-rings) \
+	$(BENCH_DIR)/bench_pool
+bench-own     += $(BENCH_DIR)/bench_queue
+bench-own-run += $(BENCH_DIR)/bench_queue
 
 BENCH_RUN = $(BENCH_DIR)/bench_run -r '$(ROUNDS)' $(if $(ONLY),-k '$(ONLY)') $(if $(NICE),-n '$(NICE)') -o '$(BENCH_JSON)' \
 	-i 'compiler $(shell $(CC) --version | head -n 1)' -i 'flags $(CFLAGS) $(REQ_CFLAGS), emit and raw loop: $(ALIGN_LOOPS)'
@@ -27,7 +33,7 @@ bench: $(BENCH_DIR)/bench_run $(bench-own) $(bench-samples) ## our own numbers b
 
 # Times of this mean nothing; that every case answers rightly does.
 bench-smoke: $(BENCH_DIR)/bench_run $(bench-own) $(BENCH_DIR)/match-1k.txt ## every case of the bench once, for its result only, not its time
-	$(Q)BENCH_BATCH_MS=1 $(BENCH_DIR)/bench_run -r 1 -k emit/,name/,handle/,threads/,churn/,onoff/,match/1k,ring/ $(bench-own-run)
+	$(Q)BENCH_BATCH_MS=1 $(BENCH_DIR)/bench_run -r 1 -k emit/,name/,handle/,threads/,churn/,onoff/,match/1k,ring/,pool/,queue/ $(bench-own-run)
 
 # ---------------------------------------------------------------------------------------------------- programs
 
@@ -42,13 +48,15 @@ $(BENCH_DIR)/obj/%_so.o: tests/bench/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(Q)$(COMPILE) -DBENCH_SHARED '-DBENCH_IMPL="evbus.so"' '-DBENCH_IMPL_END=".so"' -c $< -o $@
 
-$(BENCH_DIR)/bench_run: $(addprefix $(BENCH_DIR)/obj/,bench_run.o bench_report.o bench_stats.o bench_stats_ring.o) $(bench-common)
+$(BENCH_DIR)/bench_run: $(addprefix $(BENCH_DIR)/obj/,bench_run.o bench_report.o bench_stats.o bench_stats_ring.o bench_stats_queue.o) $(bench-common)
 $(BENCH_DIR)/bench_workload: $(BENCH_DIR)/obj/bench_workload.o
 $(BENCH_DIR)/bench_emit: $(BENCH_DIR)/obj/bench_emit.o $(BENCH_DIR)/obj/bench_raw.o $(bench-common) $(BUILD)/libevbus.a
 $(BENCH_DIR)/bench_threads: $(BENCH_DIR)/obj/bench_threads.o $(bench-common) $(BUILD)/libevbus.a
 $(BENCH_DIR)/bench_match: $(BENCH_DIR)/obj/bench_match.o $(BENCH_DIR)/obj/workload.o $(bench-common) $(BUILD)/libevbus.a
 $(BENCH_DIR)/bench_ring: $(addprefix $(BENCH_DIR)/obj/,bench_ring.o bench_ring_refs.o) $(bench-flow) $(BUILD)/libevbus.a
-$(addprefix $(BENCH_DIR)/,bench_run bench_workload bench_emit bench_threads bench_match bench_ring):
+$(BENCH_DIR)/bench_pool: $(BENCH_DIR)/obj/bench_pool.o $(bench-work) $(BUILD)/libevbus.a
+$(BENCH_DIR)/bench_queue: $(addprefix $(BENCH_DIR)/obj/,bench_queue_bus.o bench_queue_idle.o bench_queue_mutex.o) $(bench-post) $(BUILD)/libevbus.a
+$(addprefix $(BENCH_DIR)/,bench_run bench_workload bench_emit bench_threads bench_match bench_ring bench_pool bench_queue):
 	$(call say,LD,$@)
 	$(Q)$(LINK) $^ $(LDLIBS) -o $@
 
@@ -180,9 +188,25 @@ $(BENCH_DIR)/java/PeerDisruptor.class: tests/bench/PeerDisruptor.java
 	@mkdir -p $(@D)
 	$(Q)javac -cp '$(DISRUPTOR)' -d $(@D) $<
 
-bench-peers: $(BENCH_DIR)/bench_run $(bench-own) $(bench-peer-bins) $(bench-ring-bins) \
+# ---- peers of the queues
+
+bench-zmq := $(call bench-has,libzmq)
+bench-nng := $(call bench-header-c,nng/nng.h)
+
+bench-queue-bins := $(if $(bench-zmq),$(BENCH_DIR)/peer_zmq) $(if $(bench-nng),$(BENCH_DIR)/peer_nng)
+bench-missing += $(if $(bench-zmq),,-m 'ZeroMQ: pkg-config does not know libzmq') $(if $(bench-nng),,-m 'nng: no nng/nng.h')
+
+$(BENCH_DIR)/peer_zmq: tests/bench/peer_zmq.c $(bench-post)
+	$(call say,CC,$<)
+	$(Q)$(COMPILE) $(call bench-pkg-cflags,libzmq) $(LDFLAGS) $(filter %.c %.o,$^) $(shell pkg-config --libs libzmq) -o $@
+
+$(BENCH_DIR)/peer_nng: tests/bench/peer_nng.c $(bench-post)
+	$(call say,CC,$<)
+	$(Q)$(COMPILE) $(LDFLAGS) $(filter %.c %.o,$^) -lnng -o $@
+
+bench-peers: $(BENCH_DIR)/bench_run $(bench-own) $(bench-peer-bins) $(bench-ring-bins) $(bench-queue-bins) \
 		$(if $(bench-disruptor),$(BENCH_DIR)/java/PeerDisruptor.class) $(bench-samples)
-	$(Q)$(BENCH_RUN) $(bench-missing) $(bench-own-run) $(bench-peer-run) $(bench-ring-run)
+	$(Q)$(BENCH_RUN) $(bench-missing) $(bench-own-run) $(bench-peer-run) $(bench-ring-run) $(bench-queue-bins)
 endif
 bench-peers: ## the same beside the peers that are installed, interleaved in one run
 
@@ -191,9 +215,11 @@ bench-peers: ## the same beside the peers that are installed, interleaved in one
 bench-icount-rings := $(foreach c,spsc/8@evbus-ptr spsc/8@evbus-ptr.inl spsc/8@evbus-val spsc/8@evbus-val.inl spsc/64@evbus-val spsc/8/block@evbus-val \
 	mpmc/8@evbus-lf mpmc/64@evbus-lf mpmc/8/block@evbus-lf mpsc/8@evbus-lf spmc/8@evbus-lf \
 	mpmc/8@evbus-seq mpmc/64@evbus-seq mpmc/8/block@evbus-seq mpsc/8@evbus-seq spmc/8@evbus-seq mpmc/8@vyukov,$(subst @, ,ring/pair/$c))
+bench-icount-queues := $(foreach c,evbus evbus-emit evbus-name evbus-many evbus-key evbus-next evbus-take mutex,queue/one-64/16 $c)
 
-bench-icount: $(BENCH_DIR)/bench_emit $(BENCH_DIR)/bench_ring ## instructions of one emit, of the raw loop, of a push and a pop, counted by callgrind
-	$(Q)$(if $(findstring ring/,$(ONLY)),:,tests/bench/icount.sh $(BENCH_DIR)/bench_emit)
-	$(Q)tests/bench/icount.sh $(BENCH_DIR)/bench_ring $(bench-icount-rings)
+bench-icount: $(BENCH_DIR)/bench_emit $(BENCH_DIR)/bench_ring $(BENCH_DIR)/bench_queue ## instructions of an emit, the raw loop, a push and a pop, a queued event, counted by callgrind
+	$(Q)$(if $(findstring /,$(ONLY)),:,tests/bench/icount.sh $(BENCH_DIR)/bench_emit)
+	$(Q)$(if $(findstring queue/,$(ONLY)),:,tests/bench/icount.sh $(BENCH_DIR)/bench_ring $(bench-icount-rings))
+	$(Q)$(if $(findstring ring/,$(ONLY)),:,tests/bench/icount.sh $(BENCH_DIR)/bench_queue $(bench-icount-queues))
 
 -include $(wildcard $(BENCH_DIR)/obj/*.d $(BENCH_DIR)/*.d)
