@@ -15,7 +15,7 @@ MODEL_UNIT_bus_call := $(MODEL_BUS)
 MODEL_UNIT_bus_free := $(MODEL_BUS)
 MODEL_UNIT_bus_wait := $(MODEL_BUS)
 MODEL_UNITS         := reader bus_call bus_free bus_wait ring_spsc ring_seq ring_swap ring_wait \
-	pool_strand pool_idle
+	pool_strand pool_idle queue_bias queue_credit queue_mailbox queue_wake
 
 # The rings, whole, for each of their units.
 MODEL_RING := src/base/opts.c src/base/reader.c $(sort $(wildcard src/ring/*.c))
@@ -28,6 +28,15 @@ MODEL_UNIT_ring_wait := $(MODEL_RING)
 # Their shapes contain the files that they are about: strand.c; pool.c, timer.c and worker.c.
 MODEL_UNIT_pool_strand := src/base/reader.c
 MODEL_UNIT_pool_idle   := $(MODEL_RING) src/pool/wheel.c
+
+# Headers, which stand in their shapes.
+MODEL_UNIT_queue_bias   := src/base/reader.c
+MODEL_UNIT_queue_credit := src/base/reader.c
+MODEL_UNIT_queue_mailbox := $(MODEL_RING)
+
+# A whole queue on a bus; three of its files stand in its shapes.
+MODEL_UNIT_queue_wake := $(MODEL_RING) $(sort $(wildcard src/bus/*.c src/topic/*.c)) \
+	$(filter-out $(addprefix src/queue/,intake.c pull.c worker.c),$(sort $(wildcard src/queue/*.c)))
 
 # Test code in gnu11 (statement expressions), without -Wpedantic. The slots are few and shallow, so that a pass over them stays short.
 MODEL_CPPFLAGS := -DEVB__EXPLORE -DEVB_DEBUG -DEVB__READER_DEPTHS=2 -DEVB__READER_STATIC=4 -DEVB__RING_NEAR_THREADS=4 -D_GNU_SOURCE -Iinclude

@@ -321,6 +321,7 @@ static void make_pool(uint32_t workers)
     pool->on_discard = on_discard;
     pool->on_thread_stop = on_stop;
     evb__init(&pool->refs, 1 + workers);
+    evb__init(&pool->users, 1);
     evb__init(&pool->state, EVB__POOL_RUNNING);
     evb__init(&pool->idle, this_case()->parked);
     explore_check(evb_ring_create(&inject, &pool->inject) == EVB_OK, "no ring");
