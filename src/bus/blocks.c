@@ -53,7 +53,7 @@ void evb__block_free(void *block, size_t size)
 #define SIZES   9
 #define CHAIN   32u
 #define FETCHED 512u /* bytes of the next block: more would be late anyway */
-#define THREADS 64 /* with a cache: those with the smallest numbers (base/reader.h) */
+#define THREADS 64   /* with a cache: those with the smallest numbers (base/reader.h) */
 
 static const uint16_t size_of[SIZES] = {256, 384, 512, 768, 1024, 1536, 2048, 3072, EVB__BLOCK_MAX};
 /* By size in units, rounded up. */
@@ -78,16 +78,16 @@ struct cache {
 };
 
 static struct {
-    EVB__ATOMIC(uint32_t) open; /* the process' generation, or 0 */
+    EVB__ATOMIC(uint32_t) open;       /* the process' generation, or 0 */
     EVB__ATOMIC(uint32_t) asymmetric; /* as evb__barrier_asymmetric, which is a call; 0 is always right */
-    /* Holding and releasing, one at a time: generation and a bit. No mutex, because a fork in between would leave
-     * it locked in the child for ever; the child's first holder begins anew. */
+    /* Holding and releasing, one at a time: generation and a bit. No mutex, because a fork in between would
+     * leave it locked in the child for ever; the child's first holder begins anew. */
     EVB__ATOMIC(uint64_t) turn;
     uint32_t holders;
     struct evb__mutex lock; /* of the depot */
     struct {
-        struct block *chains;         /* under lock, full ones */
-        EVB__ATOMIC(uint32_t) count;  /* written under lock */
+        struct block *chains;        /* under lock, full ones */
+        EVB__ATOMIC(uint32_t) count; /* written under lock */
     } depot[SIZES];
     struct cache cache[THREADS];
 } blocks;
@@ -108,7 +108,8 @@ EVB__INLINE struct cache *enter(void)
     if (evb__unlikely(self->slot == NULL || self->number >= THREADS)) return NULL;
     cache = &blocks.cache[self->number];
     if (evb__likely(evb__ld_rlx(&blocks.asymmetric) != 0)) { /* constant once it is not 0 */
-        evb__st_rlx(&cache->inside, 1); /* ordered before the load by the heavy barrier of evb__blocks_release */
+        evb__st_rlx(&cache->inside,
+                    1); /* ordered before the load by the heavy barrier of evb__blocks_release */
         evb__compiler_barrier();
     } else {
         (void)evb__xchg_acqrel(&cache->inside, 1); /* pairs with the fetch_add in wait_until_out */
@@ -279,7 +280,8 @@ static void take_turn(uint32_t generation)
         /* acq_rel: what the one before has done; pairs with end_turn */
         if (!evb__cas_acqrel(&blocks.turn, &turn, mine | 1)) continue;
         if (turn == mine) return;
-        /* The first of this process. A parent's caches stay where they are: nobody may tell what was half done. */
+        /* The first of this process. A parent's caches stay where they are: nobody may tell what was half
+         * done. */
         blocks.holders = 0;
         evb__mutex_init(&blocks.lock);
         for (uint32_t c = 0; c < SIZES; c++) {
@@ -347,7 +349,8 @@ static void close_all(void)
 {
     bool sure;
 
-    evb__st_sc(&blocks.open, 0); /* seen by who enters after the barrier, or after the fetch_add of wait_until_out */
+    evb__st_sc(&blocks.open,
+               0); /* seen by who enters after the barrier, or after the fetch_add of wait_until_out */
     sure = evb__barrier_heavy() == EVB_OK;
     for (uint32_t t = 0; t < THREADS; t++) {
         struct cache *cache = &blocks.cache[t];

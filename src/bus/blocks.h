@@ -7,18 +7,21 @@
  *                                                                                       |
  *      thread 2 (consumes)    loaded: b -> b          spare: b -> ... -> b    gives one when both are full
  *
- * Messages are made by one thread and freed by another, which is what an allocator is slowest at. So every thread
- * keeps what it has freed, up to two chains of each size, and threads exchange whole chains through the depot, one
- * visit for 32 blocks. The depot holds up to EVB__BLOCKS_KEPT bytes of a size; beyond, blocks go back to the
- * allocator. Every block was allocated by itself and can be freed by itself, in the cache or not.
+ * Messages are made by one thread and freed by another, which is what an allocator is slowest at. So every
+ * thread keeps what it has freed, up to two chains of each size, and threads exchange whole chains through
+ * the depot, one visit for 32 blocks. The depot holds up to EVB__BLOCKS_KEPT bytes of a size; beyond, blocks
+ * go back to the allocator. Every block was allocated by itself and can be freed by itself, in the cache or
+ * not.
  *
- * The caches are open while somebody holds them (buses that have had queues). With the last release everything goes
- * back to the allocator, what is in the caches of other threads, too: a thread says that it is inside its cache as an
- * emit announces itself (base/reader.h, Orders), and the last release closes, puts a barrier into every thread, and
- * waits until nobody is inside. Blocks that are freed later go straight to the allocator.
+ * The caches are open while somebody holds them (buses that have had queues). With the last release
+ * everything goes back to the allocator, what is in the caches of other threads, too: a thread says that it
+ * is inside its cache as an emit announces itself (base/reader.h, Orders), and the last release closes, puts
+ * a barrier into every thread, and waits until nobody is inside. Blocks that are freed later go straight to
+ * the allocator.
  *
- * Invariant: a block is in use or in exactly one chain; a thread touches its own cache only, inside, while `open`
- * is its process' generation. Threads: any. In a forked child the parent's caches are left as they are.
+ * Invariant: a block is in use or in exactly one chain; a thread touches its own cache only, inside, while
+ * `open` is its process' generation. Threads: any. In a forked child the parent's caches are left as they
+ * are.
  */
 #ifndef EVB__BUS_BLOCKS_H
 #define EVB__BUS_BLOCKS_H
@@ -31,8 +34,8 @@
 void evb__blocks_hold(void);
 void evb__blocks_release(void);
 
-/* *size: what is needed; becomes what the block has, to be said again when it is freed. Aligned as EVB__ALIGN_MIN.
- * NULL: no memory. */
+/* *size: what is needed; becomes what the block has, to be said again when it is freed. Aligned as
+ * EVB__ALIGN_MIN. NULL: no memory. */
 void *evb__block_alloc(size_t *size);
 void evb__block_free(void *block, size_t size); /* does not allocate */
 

@@ -287,7 +287,8 @@ static void wait_finishing(evb_bus *bus)
     }
 }
 
-/* The second half: no listener is left to be called, the queues have ended, no callback of this thread is under way.
+/* The second half: no listener is left to be called, the queues have ended, no callback of this thread is
+ * under way.
  */
 static void finish_destroy(evb_bus *bus)
 {

@@ -47,8 +47,8 @@ struct evb__entry {
     void *user;
 };
 
-/* Followed by its entries. flags is 0 for all but the shared snapshot of closed topics and those with queues: one
- * test covers every special case. Constant from birth: an emit under way has looked at it. */
+/* Followed by its entries. flags is 0 for all but the shared snapshot of closed topics and those with queues:
+ * one test covers every special case. Constant from birth: an emit under way has looked at it. */
 struct evb__snapshot {
     EVB__ATOMIC(uint32_t) count;
     uint32_t flags;
@@ -141,9 +141,9 @@ struct evb__listener_fan {
 struct evb__message;
 struct evb__delivery;
 
-/* What a queue puts behind its pattern. It has a listener record, whose entries in snapshots publishers gather;
- * no emit calls it. The order of a publish: wants; reserve in every sink, without waiting; message and sequence;
- * commit in every sink; listeners. reserve, undo and commit never wait and run no user code. */
+/* What a queue puts behind its pattern. It has a listener record, whose entries in snapshots publishers
+ * gather; no emit calls it. The order of a publish: wants; reserve in every sink, without waiting; message
+ * and sequence; commit in every sink; listeners. reserve, undo and commit never wait and run no user code. */
 struct evb__sink_ops {
     bool (*wants)(struct evb__sink *sink, const evb_event *event); /* the filter: user code. NULL: all */
     /* Room for n events of bytes in all. EVB_OK, or nothing reserved and: EVB_EFULL; EVB_EAGAIN: full, and a
@@ -176,12 +176,12 @@ struct evb__queues {
     void (*free)(struct evb__queues *queues); /* with the bus' memory */
 };
 
-/* Puts a sink behind a pattern, as evb_listen would. free_user(sink) when no publisher can see it any more, in
- * whatever thread finds that out; it counts as a callback. EVB_ECLOSED: draining, too. */
+/* Puts a sink behind a pattern, as evb_listen would. free_user(sink) when no publisher can see it any more,
+ * in whatever thread finds that out; it counts as a callback. EVB_ECLOSED: draining, too. */
 int32_t evb__sink_listen(evb_bus *bus, const char *pattern, struct evb__sink *sink, evb_free_fn free_user,
                          int64_t *ret_id);
-/* What evb_off refuses to do: a sink's id is nobody else's. free_user may run before it returns. Again, or after
- * the bus has ended, it is nothing; the caller has a reference of the bus' memory. */
+/* What evb_off refuses to do: a sink's id is nobody else's. free_user may run before it returns. Again, or
+ * after the bus has ended, it is nothing; the caller has a reference of the bus' memory. */
 void evb__sink_off(evb_bus *bus, int64_t id);
 int32_t evb__sink_listener(const evb_event *event, void *sink); /* entry.fn of sinks; skips */
 
@@ -238,13 +238,13 @@ struct evb_bus {
 
     /* any thread */
     EVB__ATOMIC(uint32_t) closed;
-    EVB__ATOMIC(uint32_t) draining;           /* publishes are refused; also when it is closed */
-    EVB__ATOMIC(uint32_t) sinks;              /* live: an emit by a name without record has to look for them */
+    EVB__ATOMIC(uint32_t) draining; /* publishes are refused; also when it is closed */
+    EVB__ATOMIC(uint32_t) sinks;    /* live: an emit by a name without record has to look for them */
     EVB__ATOMIC(struct evb__queues *) queues; /* NULL: no subscription yet; set once, under lock */
     EVB__ATOMIC(uint32_t) holds_blocks;       /* blocks.h: from its first sink to the end of its memory */
     int64_t drain_timeout_ns;                 /* constant, as the next two. EVB_FOREVER: no limit */
     uint32_t workers;
-    evb_pool *pool; /* the user's, held; or NULL */
+    evb_pool *pool;                  /* the user's, held; or NULL */
     EVB__ATOMIC(uint32_t) work;      /* something for the next unlock: fired onces, an emit that left */
     EVB__ATOMIC(uint32_t) fired;     /* stack of onces that have fired, by number */
     EVB__ATOMIC(uint32_t) epoch;     /* steps when waiters should look again */
@@ -257,8 +257,8 @@ struct evb_bus {
 
     /* publishers write here; on a line of its own */
     _Alignas(EVB__CACHE_LINE) EVB__ATOMIC(uint64_t) sequence; /* of the last event that a queue was offered */
-    /* Publishes that only listeners got (those with queues have a sequence), and that nobody matched. Emits to
-     * listeners are not counted. */
+    /* Publishes that only listeners got (those with queues have a sequence), and that nobody matched. Emits
+     * to listeners are not counted. */
     EVB__ATOMIC(uint32_t) named_queues; /* names made up so far */
     EVB__ATOMIC(size_t) published, unroutable;
 
@@ -361,8 +361,8 @@ void evb__owner_remove_locked(evb_bus *bus, struct evb__extra *extra);
 struct evb__extra *evb__owner_first_locked(const evb_bus *bus, const void *owner);
 
 /* listen.c: evb_listen, for a listener or a sink */
-int64_t evb__register(evb_bus *bus, const char *pattern, const evb_listen_opts *opts, evb_handler fn, void *user,
-                      struct evb__sink *sink);
+int64_t evb__register(evb_bus *bus, const char *pattern, const evb_listen_opts *opts, evb_handler fn,
+                      void *user, struct evb__sink *sink);
 
 /* snapshot.c */
 extern struct evb__snapshot evb__closed_snapshot;
@@ -413,8 +413,8 @@ int32_t evb__thunk(const evb_event *event, void *listener);
 int32_t evb__emit_unlisted(evb_bus *bus, struct evb__slot *slot, struct evb__slot_entry *entry,
                            const struct evb__tokens *tokens, const evb_event *event, size_t registered);
 
-/* publish.c: what an emit has to do that has met a snapshot with flags, or a name that queues may match. It has
- * announced itself in entry and leaves it when this has returned, but may not touch the bus any more. */
+/* publish.c: what an emit has to do that has met a snapshot with flags, or a name that queues may match. It
+ * has announced itself in entry and leaves it when this has returned, but may not touch the bus any more. */
 int32_t evb__emit_special(struct evb__slot *slot, struct evb__slot_entry *entry, evb_topic *topic,
                           struct evb__snapshot *snapshot, const void *data, size_t size);
 int32_t evb__emit_special_unlisted(evb_bus *bus, struct evb__slot *slot, struct evb__slot_entry *entry,

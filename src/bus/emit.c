@@ -114,14 +114,16 @@ static EVB__COLD int32_t emit_without_record(evb_bus *bus, struct evb__slot *slo
                                              struct evb__slot_entry *entry, const char *topic, size_t length,
                                              const void *data, size_t size)
 {
-    struct evb__view view = {.event = {.data = data, .size = size, .topic = topic, .topic_len = (uint32_t)length}};
+    struct evb__view view = {
+        .event = {.data = data, .size = size, .topic = topic, .topic_len = (uint32_t)length}};
     struct evb__tokens tokens;
     int32_t status = evb__topic_split(bus->dialect, topic, length, &tokens);
 
     if (status != EVB_OK) return status;
     if (evb__ld_acq(&bus->closed) != 0) return EVB_ECLOSED; /* pairs with evb_bus_destroy */
     /* relaxed: of a queue that is there already its subscriber has told this thread in some way */
-    if (evb__ld_rlx(&bus->sinks) != 0) return evb__emit_special_unlisted(bus, slot, entry, &tokens, data, size);
+    if (evb__ld_rlx(&bus->sinks) != 0)
+        return evb__emit_special_unlisted(bus, slot, entry, &tokens, data, size);
     /* pairs with evb__register: what it counts is in the trie or newer */
     return evb__emit_unlisted(bus, slot, entry, &tokens, &view.event, evb__ld_acq(&bus->registered));
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Events in the hands of users: kept beyond their callback, asked for time and headers.
  *
- * A retained event is a small object of its own that looks as the event did (its attempt, its flags) and holds
- * a reference of the message behind it. An event without a message is copied into one, which no queue knows.
+ * A retained event is a small object of its own that looks as the event did (its attempt, its flags) and
+ * holds a reference of the message behind it. An event without a message is copied into one, which no queue
+ * knows.
  */
 #include "base/alloc.h"
 #include "bus/bus.h"

@@ -34,8 +34,8 @@ static bool needs_extra(const struct making *m)
 {
     const evb_listen_opts *o = &m->opts;
 
-    return m->sink != NULL || (o->flags & (EVB_ONCE | EVB_MONITOR)) != 0 || o->priority != 0 || o->free_user != NULL ||
-           o->owner != NULL || o->filter != NULL;
+    return m->sink != NULL || (o->flags & (EVB_ONCE | EVB_MONITOR)) != 0 || o->priority != 0 ||
+           o->free_user != NULL || o->owner != NULL || o->filter != NULL;
 }
 
 /* Priority and owner cost nothing at the call; the others need the thunk. A sink is not called. */
@@ -280,8 +280,8 @@ static bool refuses_locked(const struct making *m)
     return m->sink != NULL && evb__ld_rlx(&m->bus->draining) != 0;
 }
 
-int64_t evb__register(evb_bus *bus, const char *pattern, const evb_listen_opts *opts, evb_handler fn, void *user,
-                      struct evb__sink *sink)
+int64_t evb__register(evb_bus *bus, const char *pattern, const evb_listen_opts *opts, evb_handler fn,
+                      void *user, struct evb__sink *sink)
 {
     struct making m = {.sink = sink};
     int32_t status = check(&m, bus, pattern, opts, fn, user);

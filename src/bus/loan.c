@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Loans: payloads that are written where they will stay. A loan holds a reference of its bus' memory, so that it
- * can be refused and given back after the bus has ended. */
+/* Loans: payloads that are written where they will stay. A loan holds a reference of its bus' memory, so that
+ * it can be refused and given back after the bus has ended. */
 #include "bus/bus.h"
 #include "bus/message.h"
 #include "bus/publish.h"
@@ -20,7 +20,8 @@ int32_t evb_loan(evb_bus *bus, size_t size, void **ret_data)
     return EVB_OK;
 }
 
-int32_t evb_publish_loan(evb_bus *bus, const char *topic, void *data, size_t size, const evb_publish_opts *opts)
+int32_t evb_publish_loan(evb_bus *bus, const char *topic, void *data, size_t size,
+                         const evb_publish_opts *opts)
 {
     int32_t status;
 

@@ -3,7 +3,8 @@
  * payload was there first.
  *
  *      of a publish   | message, first delivery | more deliveries | payload | topic | key | headers |
- *      of a loan      | message, first delivery | mark | payload |    aside: | deliveries | topic | key | headers |
+ *      of a loan      | message, first delivery | mark | payload |
+ *             aside   | deliveries | topic | key | headers |
  *
  * A packed header: sizes, name with its NUL, and the value at a multiple of 8, so that it may hold anything.
  */
@@ -29,7 +30,8 @@ struct loan_mark {
     uint64_t size; /* lent */
 };
 
-_Static_assert(offsetof(struct evb__message, first) + sizeof(struct evb__delivery) == sizeof(struct evb__message),
+_Static_assert(offsetof(struct evb__message, first) + sizeof(struct evb__delivery) ==
+                   sizeof(struct evb__message),
                "more deliveries follow the first without a gap");
 _Static_assert(sizeof(struct loan_mark) == EVB__ALIGN_MIN, "a loan's payload stays aligned");
 
@@ -260,8 +262,8 @@ static void free_message(struct evb__message *m)
 
 void evb__message_unref(struct evb__message *message)
 {
-    /* Most have one queue only, which is seen without a read-modify-write. acquire, acq_rel: what the other holders
-     * have read and written comes first. */
+    /* Most have one queue only, which is seen without a read-modify-write. acquire, acq_rel: what the other
+     * holders have read and written comes first. */
     if (evb__ld_acq(&message->refs) == 1 || evb__sub_acqrel(&message->refs, 1) == 1) free_message(message);
 }
 
@@ -272,8 +274,9 @@ void evb__message_drop(struct evb__message *message)
 
 /* ---- loans ---- */
 
-#define LOAN_PAYLOAD (((sizeof(struct evb__message) + EVB__ALIGN_MIN - 1) & ~(size_t)(EVB__ALIGN_MIN - 1)) + \
-                      sizeof(struct loan_mark))
+#define LOAN_PAYLOAD                                                                                         \
+    (((sizeof(struct evb__message) + EVB__ALIGN_MIN - 1) & ~(size_t)(EVB__ALIGN_MIN - 1)) +                  \
+     sizeof(struct loan_mark))
 
 static struct loan_mark *mark_of(const void *data)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Events that outlive the call that published them, and the views of events that user code gets.
  *
- *      | event template | refs, sizes, time | delivery 0 | more deliveries | payload | topic | key | headers |
+ *      | event | refs, sizes, time | delivery 0 | more deliveries | payload | topic | key | headers |
  *
  * A message is one block of memory, made once by the publisher and shared by all queues that took the event.
  * It has room for one delivery a queue: what a queue has to remember of the event lies there, so that taking,

@@ -5,10 +5,10 @@
  *        ^                       | full, and the publisher may wait
  *        +-- announce again <-- leave, wait <-- undo all
  *
- * Invariant: sinks are touched only while the publish is announced (base/reader.h) or by a reference. Nothing is
- * reserved while user code runs, while it waits, or when it fails; nothing fails once the first sink has
- * committed. A publish that has waited may come back to a bus that has ended: then it touches nothing of it any
- * more. No lock is taken. Threads: any, each its own struct evb__publish, on its stack.
+ * Invariant: sinks are touched only while the publish is announced (base/reader.h) or by a reference. Nothing
+ * is reserved while user code runs, while it waits, or when it fails; nothing fails once the first sink has
+ * committed. A publish that has waited may come back to a bus that has ended: then it touches nothing of it
+ * any more. No lock is taken. Threads: any, each its own struct evb__publish, on its stack.
  */
 #ifndef EVB__BUS_PUBLISH_H
 #define EVB__BUS_PUBLISH_H
@@ -82,27 +82,30 @@ struct evb__publish {
 #define EVB__RETRY INT32_MIN /* no status and no count: undone, to be tried again after evb__publish_wait */
 
 /* The bus by name, the whole way. loan: data is one of this bus'. */
-int32_t evb__publish_named(evb_bus *bus, const char *topic, void *data, size_t size, const evb_publish_opts *opts,
-                           bool loan);
+int32_t evb__publish_named(evb_bus *bus, const char *topic, void *data, size_t size,
+                           const evb_publish_opts *opts, bool loan);
 
 /* What its parts share with publish_many.c. */
-int32_t evb__publish_find(const struct evb__publish *p, struct evb__slot_entry *entry, const char *name, size_t length,
-                          struct evb__target *target);
+int32_t evb__publish_find(const struct evb__publish *p, struct evb__slot_entry *entry, const char *name,
+                          size_t length, struct evb__target *target);
 int32_t evb__publish_enter(struct evb__publish *p, uintptr_t hazard);
 void evb__publish_leave(struct evb__publish *p);
-int32_t evb__publish_filter(const struct evb__publish *p, const struct evb__draft *draft, struct evb__takers *takers);
-int32_t evb__publish_refused(struct evb__publish *p, struct evb__sink *sink, int32_t status, size_t bytes, uint32_t n);
+int32_t evb__publish_filter(const struct evb__publish *p, const struct evb__draft *draft,
+                            struct evb__takers *takers);
+int32_t evb__publish_refused(struct evb__publish *p, struct evb__sink *sink, int32_t status, size_t bytes,
+                             uint32_t n);
 int32_t evb__publish_wait(struct evb__publish *p, uintptr_t hazard);
-uint32_t evb__publish_tell(struct evb__publish *p, const struct evb__draft *draft, const struct evb__target *target,
-                           struct evb__message *message);
+uint32_t evb__publish_tell(struct evb__publish *p, const struct evb__draft *draft,
+                           const struct evb__target *target, struct evb__message *message);
 void evb__publish_count(struct evb__publish *p, uint32_t reached);
 
 /* ---- publish_check.c: before anything happens ---- */
 
-/* The bus and the options. Fills all of p but entry, plain, the draft's event and what belongs to EVB__RETRY. */
+/* The bus and the options. Fills all of p but entry, plain, the draft's event and what belongs to EVB__RETRY.
+ */
 int32_t evb__publish_check(struct evb__publish *p, evb_bus *bus, const evb_publish_opts *opts, bool many);
 /* The event itself, with the key and headers that are in the draft. */
-int32_t evb__publish_check_event(struct evb__draft *draft, const evb_bus *bus, const char *topic, size_t length,
-                                 const void *data, size_t size);
+int32_t evb__publish_check_event(struct evb__draft *draft, const evb_bus *bus, const char *topic,
+                                 size_t length, const void *data, size_t size);
 
 #endif

@@ -59,8 +59,8 @@ int32_t evb__publish_check(struct evb__publish *p, evb_bus *bus, const evb_publi
     return EVB_OK;
 }
 
-int32_t evb__publish_check_event(struct evb__draft *draft, const evb_bus *bus, const char *topic, size_t length,
-                                 const void *data, size_t size)
+int32_t evb__publish_check_event(struct evb__draft *draft, const evb_bus *bus, const char *topic,
+                                 size_t length, const void *data, size_t size)
 {
     if (data == NULL && size != 0) return EVB_EINVAL;
     if (draft->delay_ns != 0 && draft->event.key != NULL) return EVB_EINVAL;

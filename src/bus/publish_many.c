@@ -5,8 +5,8 @@
  *              one reservation  one reservation               a run
  *
  * The messages have topics of their own, so the publish announces everything while it gathers, reserves and
- * commits (base/reader.h: the hazard that covers all). The listeners come afterwards, message by message, each
- * under the announcement of its own topic.
+ * commits (base/reader.h: the hazard that covers all). The listeners come afterwards, message by message,
+ * each under the announcement of its own topic.
  */
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -148,7 +148,8 @@ static bool next_run(const struct many *m, struct run *run)
     for (; run->end < m->count && m->parts[run->end].sink == run->sink; run->end++) {
         size_t bytes = m->ones[m->parts[run->end].message].bytes;
 
-        run->bytes = run->bytes > SIZE_MAX - bytes ? SIZE_MAX : run->bytes + bytes; /* no queue has that much */
+        run->bytes =
+            run->bytes > SIZE_MAX - bytes ? SIZE_MAX : run->bytes + bytes; /* no queue has that much */
     }
     return true;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Sinks: what a queue puts behind its pattern. To the registry they are listeners (a record, a place in lists
- * and snapshots, a context that is given back when nobody can see it); to an emit they are a reason to become a
- * publish; and the calls that remove listeners do not know them. */
+ * and snapshots, a context that is given back when nobody can see it); to an emit they are a reason to become
+ * a publish; and the calls that remove listeners do not know them. */
 #include "bus/bus.h"
 
 #include "bus/blocks.h"
@@ -21,7 +21,8 @@ int32_t evb__sink_listen(evb_bus *bus, const char *pattern, struct evb__sink *si
 
     if (id < 0) return (int32_t)id;
     /* acq_rel: one of them; nothing else is published */
-    if (evb__ld_rlx(&bus->holds_blocks) == 0 && evb__xchg_acqrel(&bus->holds_blocks, 1) == 0) evb__blocks_hold();
+    if (evb__ld_rlx(&bus->holds_blocks) == 0 && evb__xchg_acqrel(&bus->holds_blocks, 1) == 0)
+        evb__blocks_hold();
     *ret_id = id;
     return EVB_OK;
 }

@@ -278,7 +278,8 @@ static bool is_flagged_in_vain(const evb_bus *bus, struct evb__snapshot_block *b
 {
     if (block->head.flags == 0) return false;
     for (uint32_t i = 0; i < count_of(block); i++)
-        if (index_of(block)[i] != 0 && evb__listener_is_sink(evb__listener(bus, index_of(block)[i]))) return false;
+        if (index_of(block)[i] != 0 && evb__listener_is_sink(evb__listener(bus, index_of(block)[i])))
+            return false;
     return true;
 }
 

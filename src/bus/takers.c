@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Which queues an event has to reach: gathered from the topic's snapshot, or from the trie where the name has no
- * record. */
+/* Which queues an event has to reach: gathered from the topic's snapshot, or from the trie where the name has
+ * no record. */
 #include "base/alloc.h"
 #include "bus/publish.h"
 
@@ -67,7 +67,8 @@ static bool entry_listens(struct evb__entry *entry)
 {
     evb_handler fn = evb__ld_rlx(&entry->fn); /* as in emit.c */
 
-    return fn != evb__sink_listener && fn != evb__dead_listener && !is_monitor(fn, EVB__PLAIN_READ(entry->user));
+    return fn != evb__sink_listener && fn != evb__dead_listener &&
+           !is_monitor(fn, EVB__PLAIN_READ(entry->user));
 }
 
 static bool snapshot_listens(struct evb__snapshot *snapshot, uint32_t count)

@@ -132,7 +132,8 @@ static const char *name_of(const struct evb__sink *sink)
 }
 
 static const struct evb__sink_ops plain = {NULL, reserve, undo, commit, wait_for_room, ref, unref, name_of};
-static const struct evb__sink_ops filtering = {wants, reserve, undo, commit, wait_for_room, ref, unref, name_of};
+static const struct evb__sink_ops filtering = {wants,         reserve, undo,  commit,
+                                               wait_for_room, ref,     unref, name_of};
 
 static void gone(void *sink)
 {

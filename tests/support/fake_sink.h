@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Queues as the bus sees them, without a queue: each says in `trace` (heard.h) what it is asked, so that a test
- * reads as the order of a publish: EQ_STR(trace, "a+b+a=b=x").
+/* Queues as the bus sees them, without a queue: each says in `trace` (heard.h) what it is asked, so that a
+ * test reads as the order of a publish: EQ_STR(trace, "a+b+a=b=x").
  *
  *      a?  the filter       a+  room reserved        a-  undone      a~  waited for     a!  free_user
  *                           a#  refused              a=  committed   a/  committed, dropped
@@ -20,15 +20,15 @@ extern bool fake_quiet; /* they say nothing; until fake_end */
 struct fake {
     struct evb__sink sink; /* first */
     char name[64];
-    int64_t id;      /* 0: not listening */
-    bool wanted;     /* what its filter answers, see fake_filter */
+    int64_t id;  /* 0: not listening */
+    bool wanted; /* what its filter answers, see fake_filter */
     void (*in_filter)(struct fake *fake, const evb_event *event); /* called by it, may be NULL */
-    int32_t refuse;  /* what reserve answers, EVB_OK: as there is room */
-    uint32_t room;   /* events; beyond: full_status */
+    int32_t refuse; /* what reserve answers, EVB_OK: as there is room */
+    uint32_t room;  /* events; beyond: full_status */
     int32_t full_status;
-    size_t bytes;    /* reserved now, taken included */
-    uint32_t events; /* likewise */
-    bool drops;      /* commit answers false */
+    size_t bytes;                                               /* reserved now, taken included */
+    uint32_t events;                                            /* likewise */
+    bool drops;                                                 /* commit answers false */
     int32_t (*in_wait)(struct fake *fake, int64_t deadline_ns); /* NULL: EVB_ETIMEDOUT */
     uint32_t refs;
     bool freed; /* free_user has run */

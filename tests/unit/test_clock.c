@@ -35,6 +35,14 @@ TEST(the_wall_clock_is_the_systems)
     CHECK(now > before - INT64_C(3600) * 1000000000 && now < before + INT64_C(3600) * 1000000000);
 }
 
+TEST(the_coarse_wall_clock_is_the_systems_too)
+{
+    int64_t before = system_ns(CLOCK_REALTIME), now = evb__clock_wall_coarse();
+
+    /* As in the_wall_clock_is_the_systems; a tick is milliseconds. */
+    CHECK(now > before - INT64_C(3600) * 1000000000 && now < before + INT64_C(3600) * 1000000000);
+}
+
 static int64_t seven(void *arg)
 {
     return 7 + *(int64_t *)arg;
@@ -53,6 +61,7 @@ TEST(a_source_that_is_set_answers_for_both_clocks_until_it_is_taken_out)
     evb__clock_set(&source);
     EQ(evb__clock_mono(), 107);
     EQ(evb__clock_wall(), 108);
+    EQ(evb__clock_wall_coarse(), 108);
     base = 200;
     EQ(evb__clock_mono(), 207);
     evb__clock_set(NULL);
@@ -120,6 +129,7 @@ int main(int argc, char **argv)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_monotonic_clock_is_the_systems_and_never_goes_back),
         cmocka_unit_test(the_wall_clock_is_the_systems),
+        cmocka_unit_test(the_coarse_wall_clock_is_the_systems_too),
         cmocka_unit_test(a_source_that_is_set_answers_for_both_clocks_until_it_is_taken_out),
         cmocka_unit_test(a_deadline_is_now_plus_the_timeout),
         cmocka_unit_test(forever_stays_forever),

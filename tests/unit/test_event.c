@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Events kept beyond their callback: from an emit, from a publish that only listeners got, from one that queues hold,
- * from a loan; after the queues are through with them and after the bus has gone. */
+/* Events kept beyond their callback: from an emit, from a publish that only listeners got, from one that
+ * queues hold, from a loan; after the queues are through with them and after the bus has gone. */
 #include "evb_test.h"
 
 #include <evbus.h>

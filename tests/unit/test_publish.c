@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The order of a publish, towards queues that say what they are asked (fake_sink.h): all or nothing, queues before
- * listeners, and what the publisher is told. Through a handle, a name with a record, and a name without one. */
+/* The order of a publish, towards queues that say what they are asked (fake_sink.h): all or nothing, queues
+ * before listeners, and what the publisher is told. Through a handle, a name with a record, and a name
+ * without one. */
 #include "evb_test.h"
 
 #include <evbus.h>

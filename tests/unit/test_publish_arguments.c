@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What a publish refuses before anything happens: bad arguments, options, keys, headers, sizes. Every way to publish
- * is asked the same. */
+/* What a publish refuses before anything happens: bad arguments, options, keys, headers, sizes. Every way to
+ * publish is asked the same. */
 #include "evb_test.h"
 
 #include <evbus.h>
@@ -83,7 +83,8 @@ TEST(names_are_checked_as_an_emit_does)
     longest[256] = '\0';
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         FAILS(evb_publish(bus, bad[i], NULL, 0, NULL), EVB_EINVAL);
-        FAILS(evb_publish_many(bus, (evb_message[]){{.topic = "a.b"}, {.topic = bad[i]}}, 2, NULL), EVB_EINVAL);
+        FAILS(evb_publish_many(bus, (evb_message[]){{.topic = "a.b"}, {.topic = bad[i]}}, 2, NULL),
+              EVB_EINVAL);
     }
     FAILS(evb_publish(bus, longest, NULL, 0, NULL), EVB_EINVAL);
     FAILS(evb_publish_many(bus, &(evb_message){.topic = longest}, 1, NULL), EVB_EINVAL);
@@ -105,7 +106,8 @@ TEST(the_largest_payload_is_the_one_of_an_emit)
     taker = fake_on("q", "a.*");
     (void)listen_to("a.*", "x", (evb_listen_opts){0});
     refused(payload, 1001, NULL, EVB_ETOOBIG);
-    FAILS(evb_publish_many(bus, &(evb_message){.topic = "a.b", .data = payload, .size = 1001}, 1, NULL), EVB_ETOOBIG);
+    FAILS(evb_publish_many(bus, &(evb_message){.topic = "a.b", .data = payload, .size = 1001}, 1, NULL),
+          EVB_ETOOBIG);
     FAILS(evb_loan(bus, 1001, &data), EVB_ETOOBIG);
     accepted(payload, 1000, NULL);
     stop();
@@ -117,7 +119,8 @@ TEST(flags_and_reserved_fields_are_checked)
     refused("", 0, &(evb_publish_opts){.flags = 16}, EVB_EINVAL);
     refused("", 0, &(evb_publish_opts){.flags = 0x80000000u | EVB_MANDATORY}, EVB_EINVAL);
     refused("", 0, &(evb_publish_opts){.reserved = 1}, EVB_EINVAL);
-    FAILS(evb_publish_many(bus, &(evb_message){.topic = "a.b"}, 1, &(evb_publish_opts){.flags = 16}), EVB_EINVAL);
+    FAILS(evb_publish_many(bus, &(evb_message){.topic = "a.b"}, 1, &(evb_publish_opts){.flags = 16}),
+          EVB_EINVAL);
     FAILS(evb_publish_many(bus, &(evb_message){.topic = "a.b", .reserved = {0, 1}}, 1, NULL), EVB_EINVAL);
     FAILS(evb_publish_many(bus, &(evb_message){.topic = "a.b", .reserved = {1, 0}}, 1, NULL), EVB_EINVAL);
     accepted("", 0, &(evb_publish_opts){.flags = EVB_MANDATORY | EVB_NOWAIT});
@@ -188,14 +191,16 @@ TEST(keys_have_up_to_255_bytes)
     start();
     refused("", 0, &(evb_publish_opts){.key = key, .key_len = 256}, EVB_ETOOBIG);
     refused("", 0, &(evb_publish_opts){.key_len = 1}, EVB_EINVAL);
-    FAILS(evb_publish_many(bus, &(evb_message){.topic = "a.b", .key = key, .key_len = 256}, 1, NULL), EVB_ETOOBIG);
+    FAILS(evb_publish_many(bus, &(evb_message){.topic = "a.b", .key = key, .key_len = 256}, 1, NULL),
+          EVB_ETOOBIG);
     key[254] = 'e';
     EQ(evb_publish(bus, "a.b", NULL, 0, &(evb_publish_opts){.key = key, .key_len = 255}), 2);
     m = fake_take(taker);
     EQ(m->event.key_len, 255);
     EQ_MEM(m->event.key, key, 255);
     evb__message_unref(m);
-    EQ(evb_publish(bus, "a.b", NULL, 0, &(evb_publish_opts){.key = key, .key_len = 0}), 2); /* an empty key is one */
+    EQ(evb_publish(bus, "a.b", NULL, 0, &(evb_publish_opts){.key = key, .key_len = 0}),
+       2); /* an empty key is one */
     m = fake_take(taker);
     EQ(m->event.key_len, 0);
     CHECK(m->event.key != NULL);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The memory of messages (bus/blocks.h): used again, exchanged between threads, bounded, and given back with the last
- * bus that had a queue, wherever it lies. That nothing stays behind is checked after every test by the runner. */
+/* The memory of messages (bus/blocks.h): used again, exchanged between threads, bounded, and given back with
+ * the last bus that had a queue, wherever it lies. That nothing stays behind is checked after every test by
+ * the runner. */
 #include "evb_test.h"
 
 #include <evbus.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Many events as one publish: all of them or none, one reservation a queue, each queue in the order of the messages,
- * then the listeners message by message. */
+/* Many events as one publish: all of them or none, one reservation a queue, each queue in the order of the
+ * messages, then the listeners message by message. */
 #include "evb_test.h"
 
 #include <evbus.h>
@@ -89,7 +89,8 @@ TEST(listeners_see_each_messages_own_key_and_sequence)
     (void)ID(evb_on(bus, ">", note, NULL));
     heard_events = 0;
     EQ(evb_publish_many(bus, letters, 4,
-                        &(evb_publish_opts){.key = "unused", .key_len = 6, .ret_sequence = &last, .ret_position = &position}),
+                        &(evb_publish_opts){
+                            .key = "unused", .key_len = 6, .ret_sequence = &last, .ret_position = &position}),
        6);
     EQ(heard_events, 4);
     EQ_MEM(keys, "--k-", 4);

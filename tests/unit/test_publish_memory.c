@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Publishing without memory: EVB_ENOMEM, nobody is reached, nothing stays reserved, and the next try works. */
+/* Publishing without memory: EVB_ENOMEM, nobody is reached, nothing stays reserved, and the next try works.
+ */
 #include "evb_test.h"
 
 #include <evbus.h>
@@ -76,7 +77,8 @@ static int32_t count(const evb_event *ev, void *user)
     return EVB_OK;
 }
 
-/* With its k-th allocation failing, alone or with all that follow. Answers false when it has so many no more. */
+/* With its k-th allocation failing, alone or with all that follow. Answers false when it has so many no more.
+ */
 static bool fails_cleanly(uint64_t k, bool all)
 {
     uint32_t events = ways[now.way].events;

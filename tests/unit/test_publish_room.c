@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Full queues: a publisher that may wait does so with nothing in its hands, starts again from the beginning, and has
- * one deadline. And what filters can do to a publish: remove queues, close topics, destroy the bus. */
+/* Full queues: a publisher that may wait does so with nothing in its hands, starts again from the beginning,
+ * and has one deadline. And what filters can do to a publish: remove queues, close topics, destroy the bus.
+ */
 #include "evb_test.h"
 
 #include <evbus.h>
@@ -129,7 +130,8 @@ TEST(a_queue_that_stays_full_times_the_publish_out_and_is_named)
     begin();
     (void)fake_on("a", "a.b");
     b = full("bbbbbbbbbb", "a.b"); /* longer than there is room for */
-    EQ_STR(put(&(evb_publish_opts){.timeout_ns = 5, .ret_refused = name, .refused_cap = 5}, EVB_ETIMEDOUT), "a+b#a-b~");
+    EQ_STR(put(&(evb_publish_opts){.timeout_ns = 5, .ret_refused = name, .refused_cap = 5}, EVB_ETIMEDOUT),
+           "a+b#a-b~");
     EQ_STR(name, "bbbb");
     EQ(name[6], '-');
     EQ(b->refs, 0);
@@ -169,7 +171,8 @@ TEST(with_nowait_a_blocking_queue_refuses)
 
     begin();
     (void)full("a", "a.b");
-    EQ_STR(put(&(evb_publish_opts){.flags = EVB_NOWAIT, .ret_refused = name, .refused_cap = 8}, EVB_EFULL), "a#");
+    EQ_STR(put(&(evb_publish_opts){.flags = EVB_NOWAIT, .ret_refused = name, .refused_cap = 8}, EVB_EFULL),
+           "a#");
     EQ_STR(name, "a");
     fake_end();
     end();
@@ -382,12 +385,23 @@ TEST(a_bus_that_ends_while_a_publisher_waits_answers_closed)
         OK(evb_topic_open(bus, "a.handle", &topic));
         OK(evb_loan(bus, 5, &data));
         switch (way) {
-        case 0: FAILS(evb_publish(bus, "a.b", "xyz", 3, NULL), EVB_ECLOSED); break;
-        case 1: FAILS(evb_emit(bus, "a.b", "xyz", 3), EVB_ECLOSED); break;
-        case 2: FAILS(evb_topic_publish(topic, "xyz", 3, NULL), EVB_ECLOSED); break;
-        case 3: FAILS(evb_topic_emit(topic, "xyz", 3), EVB_ECLOSED); break;
-        case 4: FAILS(evb_publish_many(bus, &(evb_message){.topic = "a.b"}, 1, NULL), EVB_ECLOSED); break;
-        default: FAILS(evb_publish_loan(bus, "a.b", data, 5, NULL), EVB_ECLOSED);
+        case 0:
+            FAILS(evb_publish(bus, "a.b", "xyz", 3, NULL), EVB_ECLOSED);
+            break;
+        case 1:
+            FAILS(evb_emit(bus, "a.b", "xyz", 3), EVB_ECLOSED);
+            break;
+        case 2:
+            FAILS(evb_topic_publish(topic, "xyz", 3, NULL), EVB_ECLOSED);
+            break;
+        case 3:
+            FAILS(evb_topic_emit(topic, "xyz", 3), EVB_ECLOSED);
+            break;
+        case 4:
+            FAILS(evb_publish_many(bus, &(evb_message){.topic = "a.b"}, 1, NULL), EVB_ECLOSED);
+            break;
+        default:
+            FAILS(evb_publish_loan(bus, "a.b", data, 5, NULL), EVB_ECLOSED);
         }
         FAILS(evb_topic_publish(topic, NULL, 0, NULL), EVB_ECLOSED);
         FAILS(evb_topic_emit(topic, NULL, 0), EVB_ECLOSED);

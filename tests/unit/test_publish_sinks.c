@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Queues among the listeners: they count, they stand in snapshots and lists, and the calls that remove listeners
- * leave them alone. */
+/* Queues among the listeners: they count, they stand in snapshots and lists, and the calls that remove
+ * listeners leave them alone. */
 #include "evb_test.h"
 
 #include <evbus.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Publishing while queues come and go in other threads: every reservation is used up or undone, no queue is touched
- * after free_user, one thread's events arrive in its order. */
+/* Publishing while queues come and go in other threads: every reservation is used up or undone, no queue is
+ * touched after free_user, one thread's events arrive in its order. */
 #include "evb_test.h"
 
 #include <evbus.h>
@@ -142,11 +142,16 @@ static int32_t put(uint32_t round, const struct payload *p)
     void *data;
 
     switch (round % 6) {
-    case 0: return evb_publish(bus, "a.b", p, sizeof *p, NULL);
-    case 1: return evb_topic_publish(handle, p, sizeof *p, NULL);
-    case 2: return evb_emit(bus, "a.b", p, sizeof *p);
-    case 3: return evb_publish(bus, "a.unlisted", p, sizeof *p, NULL);
-    case 4: return evb_publish_many(bus, both, 2, NULL);
+    case 0:
+        return evb_publish(bus, "a.b", p, sizeof *p, NULL);
+    case 1:
+        return evb_topic_publish(handle, p, sizeof *p, NULL);
+    case 2:
+        return evb_emit(bus, "a.b", p, sizeof *p);
+    case 3:
+        return evb_publish(bus, "a.unlisted", p, sizeof *p, NULL);
+    case 4:
+        return evb_publish_many(bus, both, 2, NULL);
     default:
         OK(evb_loan(bus, sizeof *p, &data));
         memcpy(data, p, sizeof *p);
@@ -214,7 +219,8 @@ static void put_until_closed(uint32_t index, void *arg)
     }
     for (uint32_t i = 1;; i++) {
         struct payload p = {index - 1, i};
-        int32_t reached = i % 2 != 0 ? evb_topic_emit(handle, &p, sizeof p) : evb_topic_publish(handle, &p, sizeof p, NULL);
+        int32_t reached =
+            i % 2 != 0 ? evb_topic_emit(handle, &p, sizeof p) : evb_topic_publish(handle, &p, sizeof p, NULL);
 
         if (i == 100) (void)evb__add_rel(&publishing, 1);
         if (reached == EVB_ECLOSED) return;

@@ -274,6 +274,9 @@ TEST(a_bad_event_anywhere_in_a_batch_refuses_all_of_it)
     }
     FAILS(evb_publish_many(kit.bus, &(evb_message){.topic = "a", .key = big, .key_len = 256}, 1, NULL),
           EVB_ETOOBIG);
+    FAILS(evb_publish_many(kit.bus, &(evb_message){.topic = "a", .key = big, .key_len = 1}, 1,
+                           &(evb_publish_opts){.delay_ns = MS}),
+          EVB_EINVAL);
     FAILS(evb_publish_many(kit.bus, NULL, 1, NULL), EVB_EINVAL);
     FAILS(evb_publish_many(NULL, bad, 1, NULL), EVB_EINVAL);
     EQ(assert_law(sub).enqueued, 0);

@@ -131,6 +131,64 @@ TEST(a_queued_event_knows_when_it_was_published_and_a_listeners_does_not)
     kit_close();
 }
 
+/* Memory is used again: what the event before had must not show. */
+TEST(every_way_to_publish_gives_a_whole_event)
+{
+    const evb_publish_opts all = {.headers = three, .header_count = 3, .key = "key", .key_len = 3};
+    uint64_t last = 0;
+    evb_topic *topic;
+    evb_sub *sub;
+
+    kit_open(1);
+    OK(evb_topic_open(kit.bus, "a.b", &topic));
+    sub = kit_sub("a.*", (evb_sub_opts){0});
+    for (int way = 0; way < 12; way++) {
+        const evb_message batch = {.topic = "a.b", .data = "payload", .size = 7};
+        const evb_event *ev;
+        void *loan;
+
+        EQ(kit_put_with("a.b", "payload", all), 1);
+        OK(evb_ack(sub, kit_take_event(sub, "payload", &ev)));
+        switch (way % 6) {
+        case 0:
+            EQ(evb_publish(kit.bus, "a.b", "payload", 7, NULL), 1);
+            break;
+        case 1:
+            EQ(evb_topic_publish(topic, "payload", 7, NULL), 1);
+            break;
+        case 2:
+            EQ(evb_emit(kit.bus, "a.b", "payload", 7), 1);
+            break;
+        case 3:
+            EQ(evb_topic_emit(topic, "payload", 7), 1);
+            break;
+        case 4:
+            EQ(evb_publish_many(kit.bus, &batch, 1, NULL), 1);
+            break;
+        default:
+            OK(evb_loan(kit.bus, 7, &loan));
+            memcpy(loan, "payload", 7);
+            EQ(evb_publish_loan(kit.bus, "a.b", loan, 7, NULL), 1);
+        }
+        OK(evb_release(sub, kit_take_event(sub, "payload", &ev)));
+        (void)kit_take_event(sub, "payload", &ev);
+        EQ_STR(ev->topic, "a.b");
+        EQ(ev->topic_len, 3);
+        EQ(ev->key_len, 0);
+        EQ_PTR(ev->key, NULL);
+        EQ(ev->position, 0);
+        EQ(ev->attempt, 1);
+        EQ_PTR(evb_event_header(ev, "traceparent", NULL), NULL);
+        CHECK(evb_event_time_ns(ev) > 0);
+        CHECK(ev->sequence > last);
+        last = ev->sequence;
+        EQ(evb_sub_purge(sub), 0);
+    }
+    evb_topic_close(topic);
+    kit_leave(sub);
+    kit_close();
+}
+
 /* ---- kept events ---- */
 
 static const evb_event *kept;
@@ -464,6 +522,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(headers_are_copied_before_the_publish_returns),
         cmocka_unit_test(an_event_without_headers_has_none),
         cmocka_unit_test(a_queued_event_knows_when_it_was_published_and_a_listeners_does_not),
+        cmocka_unit_test(every_way_to_publish_gives_a_whole_event),
         cmocka_unit_test(an_event_kept_by_a_listener_outlives_the_emitters_bytes),
         cmocka_unit_test(an_event_kept_by_a_handler_outlives_its_queue_and_its_bus),
         cmocka_unit_test(a_pulled_event_may_be_kept_beyond_its_settlement),

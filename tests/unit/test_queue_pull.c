@@ -193,6 +193,23 @@ TEST(a_puller_that_waits_is_told_when_its_member_leaves)
     kit_close();
 }
 
+TEST(a_puller_that_waits_is_told_when_its_member_leaves_and_others_stay)
+{
+    struct puller p;
+    evb_sub *stays;
+
+    open_pulled((evb_sub_opts){.name = "group"});
+    stays = kit_sub("a.>", (evb_sub_opts){.name = "group"});
+    wait_for_next(&p);
+    OK(evb_unsubscribe(sub));
+    sleeper_join(&p.sleeper);
+    EQ(p.answer, EVB_ECLOSED);
+    kit_put("a.b", "x");
+    EQ_STR(kit_rest(stays), "x");
+    kit_leave(stays);
+    kit_close();
+}
+
 static int32_t pull_inside(const evb_event *ev, void *user)
 {
     uint64_t delivery;
@@ -269,6 +286,8 @@ static void record_is(size_t *at, const char *topic, const char *key, const char
     EQ_MEM(body, topic, strlen(topic) + 1);
     if (key[0] != '\0') EQ_MEM(body + strlen(topic) + 1, key, strlen(key));
     if (data[0] != '\0') EQ_MEM(body + strlen(topic) + 1 + strlen(key), data, strlen(data));
+    for (size_t i = sizeof head + strlen(topic) + 1 + strlen(key) + strlen(data); i < head.size; i++)
+        EQ(room[*at + i], 0);
     *at += head.size;
 }
 
@@ -350,6 +369,7 @@ TEST(take_tells_what_has_been_tried_before)
     memcpy(&head, room, sizeof head);
     EQ(head.attempt, 2);
     EQ(head.flags, EVB_EVENT_REDELIVERED);
+    EQ(assert_law(sub).redelivered, 1);
     kit_leave(sub);
     kit_close();
 }
@@ -497,6 +517,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_full_window_counts_as_nothing_to_take),
         cmocka_unit_test(without_a_window_of_its_own_there_are_256),
         cmocka_unit_test(a_puller_that_waits_is_told_when_its_member_leaves),
+        cmocka_unit_test(a_puller_that_waits_is_told_when_its_member_leaves_and_others_stay),
         cmocka_unit_test(inside_a_callback_next_does_not_wait),
         cmocka_unit_test(a_queue_with_a_handler_is_not_pulled),
         cmocka_unit_test(take_packs_events_one_behind_the_other_and_settles_them),
