@@ -26,12 +26,12 @@ MODEL_UNIT_ring_swap := $(MODEL_RING)
 MODEL_UNIT_ring_wait := $(MODEL_RING)
 
 # Their shapes contain the files that they are about: strand.c; pool.c, timer.c and worker.c.
-MODEL_UNIT_pool_strand := src/base/reader.c
+MODEL_UNIT_pool_strand := src/base/reader.c src/ring/eventcount.c
 MODEL_UNIT_pool_idle   := $(MODEL_RING) src/pool/wheel.c
 
 # Headers, which stand in their shapes.
-MODEL_UNIT_queue_bias   := src/base/reader.c
-MODEL_UNIT_queue_credit := src/base/reader.c
+MODEL_UNIT_queue_bias    := src/base/reader.c
+MODEL_UNIT_queue_credit  := src/base/reader.c
 MODEL_UNIT_queue_mailbox := $(MODEL_RING)
 
 # A whole queue on a bus; three of its files stand in its shapes.
@@ -39,7 +39,7 @@ MODEL_UNIT_queue_wake := $(MODEL_RING) $(sort $(wildcard src/bus/*.c src/topic/*
 	$(filter-out $(addprefix src/queue/,intake.c pull.c worker.c),$(sort $(wildcard src/queue/*.c)))
 
 # Test code in gnu11 (statement expressions), without -Wpedantic. The slots are few and shallow, so that a pass over them stays short.
-MODEL_CPPFLAGS := -DEVB__EXPLORE -DEVB_DEBUG -DEVB__READER_DEPTHS=2 -DEVB__READER_STATIC=4 -DEVB__RING_NEAR_THREADS=4 -D_GNU_SOURCE -Iinclude
+MODEL_CPPFLAGS := -DEVB__EXPLORE -DEVB_DEBUG -DEVB__READER_DEPTHS=2 -DEVB__READER_STATIC=4 -DEVB__RING_NEAR_THREADS=4 -DEVB__LOCAL_CAPACITY=4u -D_GNU_SOURCE -Iinclude
 MODEL_CFLAGS    = -std=gnu11 -pthread -Wall -Wextra -Wno-ignored-qualifiers $(WERROR) -O2 -g
 MODEL_COMPILE   = $(CC) $(MODEL_CPPFLAGS) $(MODEL_CFLAGS)
 

@@ -37,7 +37,7 @@ void evb__thread_detach(struct evb__thread *thread);
 
 #define ENOUGH .executions = EXPLORE_ENOUGH
 
-enum { CASE_THREADS = 3, TASKS = 8, LOCAL = 4, BY_SETUP = CASE_THREADS };
+enum { CASE_THREADS = 3, TASKS = 8, BY_SETUP = CASE_THREADS };
 
 struct idle_case {
     const char *name, *script[CASE_THREADS];
@@ -308,10 +308,6 @@ static void make_pool(uint32_t workers)
 {
     uint32_t capacity = this_case()->capacity != 0 ? this_case()->capacity : 2;
     evb_ring_opts inject = {.capacity = capacity, .elem_bytes = sizeof(struct evb__task)};
-    evb_ring_opts local = {.mode = EVB_RING_SPMC,
-                           .progress = EVB_RING_SEQUENCED,
-                           .capacity = LOCAL,
-                           .elem_bytes = sizeof(struct evb__task)};
     evb_pool *pool = evb__zalloc(sizeof *pool, 128);
 
     evb__mutex_init(&pool->lock);
@@ -333,9 +329,7 @@ static void make_pool(uint32_t workers)
         w->pool = pool;
         w->index = i;
         w->random = i;
-        explore_check(evb_ring_create(&local, &w->local) == EVB_OK, "no ring");
-        explore_name(w->local, sizeof *w->local, "local[%u]", i);
-        explore_name(w->local->front.c.s.slots, LOCAL * 24, "local[%u].slots", i);
+        explore_name(&w->local, sizeof w->local, "local[%u]", i);
         explore_name(&w->woken, 4, "woken[%u]", i);
     }
     st.pool = pool;

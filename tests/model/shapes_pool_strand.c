@@ -81,7 +81,7 @@ void evb__pool_unref(evb_pool *pool)
     st.pools--;
 }
 
-int32_t evb__pool_admit(evb_pool *pool)
+int32_t evb__pool_admit_slow(evb_pool *pool)
 {
     (void)pool;
     return EVB_OK;

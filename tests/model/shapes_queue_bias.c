@@ -5,8 +5,11 @@
  * What is done inside reads and writes plain data: two threads at once, or one that does not see what the one
  * before it wrote, is a race. An owner and a locker who wait for each other are a deadlock.
  *
- *      script "gel"    g become the owner if nobody is   e enter and leave as the owner   l lock and unlock
- * r give it up, as the owner. An e or r of a thread that is not the owner is an l.
+ * A thread's script:
+ *      g  becomes the owner if nobody is
+ *      e  enters and leaves as the owner; who is not the owner: as l
+ *      l  locks and unlocks
+ *      r  gives it up; who is not the owner: as l
  */
 #include "explore.h"
 

@@ -6,9 +6,12 @@
  * Where the limit is one event, `slot` is what it stands for: written by who has the credit, read by who
  * gives it back.
  *
- *      script "tg"     t take a small event   T take a large one   g give the last one back   u undo the last
- * one h hand all over to who collects   c collect and give back   o give back one that was inside from the
- * start b one small event in both queues or in none
+ * A thread's script:
+ *      t  takes a small event; T a large one
+ *      g  gives the last one back; u undoes it
+ *      h  hands all over to who collects: c
+ *      o  gives back one that was inside from the start
+ *      b  one small event in both queues or in none
  */
 #include "explore.h"
 

@@ -6,9 +6,12 @@
  * epoch, and an unlock that looks as that of queue/wake.c does. An event that nobody hears of leaves a puller
  * asleep for ever, which is a deadlock. The queue itself is in shapes_queue_wake.c.
  *
- *      script "pp"     p publish   n wait for the next one   t take one if there is any   l lock and unlock
- * a wait for those of all publishers   s shut: pullers go home, what comes from now on is swept up   q as n,
- * or shut
+ * A thread's script:
+ *      p  publishes
+ *      n  waits for the next one; q too, or for the end; a for those of all publishers
+ *      t  takes one if there is any
+ *      l  locks and unlocks
+ *      s  shuts: pullers go home, what comes from now on is swept up
  */
 #include "explore.h"
 

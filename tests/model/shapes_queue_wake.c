@@ -7,10 +7,17 @@
  * shape is about that. The pool is a list of what has been scheduled, which the shape's workers take; time
  * moves on by a whole look-around at each look, so that nobody looks around twice.
  *
- *      script "pp"     p publish   b publish, waiting for room   P evb_publish   u reserve and undo
- * n wait for the next one and ack   N without ack   k ack it   c as n, until the queue says that it is over
- * t take one if there is any   w work until all is done   d drain   o leave   O leave when a puller waits
- * f wait for the first thread's end   z pause and resume   Z pause   x purge   l stats
+ * A thread's script:
+ *      p  publishes; b waits for room; P by evb_publish
+ *      u  reserves and undoes
+ *      n  waits for the next one and acks it; N without the ack, k acks it; c until the queue is over
+ *      t  takes one if there is any
+ *      w  works until all is done
+ *      d  drains
+ *      o  leaves; O when a puller waits
+ *      f  waits for the end of the first thread
+ *      z  pauses and resumes; Z pauses
+ *      x  purges; l asks for the counters
  */
 #include "explore.h"
 
@@ -71,7 +78,7 @@ static struct {
 
     uint64_t payload[BY_ALL][EVENTS];
     uint32_t published[BY_ALL], came[BY_ALL]; /* came: bits */
-    uint32_t begun, accepted, handled, inside, held, finished, others;
+    uint32_t begun, accepted, handled, inside, finished, others;
     uint64_t delivery[CASE_THREADS];
     bool left, drained, first_is_over;
 
