@@ -195,7 +195,7 @@ typedef struct evb_event {
     uint32_t flags;     /* EVB_EVENT_*, 0 in an emit */
     uint32_t attempt;   /* queues: 1 on the first delivery, one more on each redelivery; 0 for listeners */
     uint32_t key_len;   /* bytes of key: 0 to 255 */
-    const void *key;    /* events of one key are delivered in order; NULL without one and in an emit */
+    const void *key;    /* as published; NULL without one and in an emit */
     uint64_t sequence;  /* unique on its bus, rising per publishing thread; 0 when only listeners match */
     uint64_t position;  /* place in the bus' store; 0: not persisted */
 } evb_event;
