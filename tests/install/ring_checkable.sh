@@ -33,7 +33,7 @@ seq() {
     cat <<'END'
 #include "ring/seq.h"
 int32_t a(evb_ring *r, const uint64_t *v, uint32_t n) { return evb__seq_push_mp(r, v, n, 8, 16); }
-int32_t b(evb_ring *r, const uint64_t *v, uint32_t n) { return evb__seq_push_sp(r, v, n, 8, 16, false) + evb__seq_filled(r); }
+int32_t b(evb_ring *r, const uint64_t *v, uint32_t n) { return evb__seq_push_sp(r, v, n, 8, 16, false); }
 int32_t c(evb_ring *r, uint64_t *v, uint32_t n) { return evb__seq_pop_mc(r, v, n, 8, 16, false); }
 int32_t d(evb_ring *r, uint64_t *v, uint32_t n) { return evb__seq_pop_mc(r, v, n, 8, 16, true); }
 int32_t e(evb_ring *r, uint64_t *v, uint32_t n) { return evb__seq_pop_sc(r, v, n, 8, 16); }
