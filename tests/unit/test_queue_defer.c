@@ -413,6 +413,18 @@ TEST(a_deferred_delivery_has_a_lease_and_a_running_handler_has_none)
     kit_close();
 }
 
+TEST(what_a_dispatched_handler_has_deferred_has_a_lease_that_somebody_keeps)
+{
+    kit_open(1);
+    open_deferring((evb_sub_opts){.flags = EVB_SUB_DISPATCH, .lease_ns = MS, .retry.max_attempts = 1});
+    kit_put("a", "x");
+    EQ(evb_sub_dispatch(sub, 1), 1);
+    SOON(assert_law(sub).dead_lettered == 1);
+    FAILS(evb_ack(sub, deferred(0)), EVB_ESTALE);
+    kit_leave(sub);
+    kit_close();
+}
+
 TEST(by_the_systems_clock_a_lease_runs_out_too)
 {
     const evb_event *ev;
@@ -447,6 +459,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_lease_without_end_never_runs_out),
         cmocka_unit_test(leases_run_out_each_at_its_time),
         cmocka_unit_test(a_deferred_delivery_has_a_lease_and_a_running_handler_has_none),
+        cmocka_unit_test(what_a_dispatched_handler_has_deferred_has_a_lease_that_somebody_keeps),
         cmocka_unit_test(by_the_systems_clock_a_lease_runs_out_too),
     };
     return EVB_TEST_MAIN("queue_defer", tests, argc, argv);

@@ -209,22 +209,26 @@ static void kept_is(const char *data, const char *topic)
 
 TEST(an_event_kept_by_a_listener_outlives_the_emitters_bytes)
 {
-    char data[] = "the emitter's own";
+    char data[] = "the emitter's own", topic[] = "a.b", key[] = "key";
 
     kit_open(1);
     catcher_reset(&seen);
-    (void)ID(evb_on(kit.bus, "a.b", keep, &seen));
-    EQ(evb_emit(kit.bus, "a.b", data, 17), 1);
+    (void)ID(evb_on(kit.bus, "a.*", keep, &seen));
+    EQ(evb_emit(kit.bus, topic, data, 17), 1);
     memset(data, 'x', sizeof data);
+    memset(topic, 'x', 3);
     kept_is("the emitter's own", "a.b");
     evb_event_release(kept);
-    EQ(evb_publish(kit.bus, "a.b", "with all", 8,
-                   &(evb_publish_opts){.headers = three, .header_count = 3, .key = "k", .key_len = 1}),
+    memcpy(topic, "a.c", 3);
+    EQ(evb_publish(kit.bus, topic, "with all", 8,
+                   &(evb_publish_opts){.headers = three, .header_count = 3, .key = key, .key_len = 3}),
        1);
-    kept_is("with all", "a.b");
+    memset(topic, 'x', 3);
+    memset(key, 'x', 3);
+    kept_is("with all", "a.c");
     has_three(kept);
-    EQ(kept->key_len, 1);
-    EQ_MEM(kept->key, "k", 1);
+    EQ(kept->key_len, 3);
+    EQ_MEM(kept->key, "key", 3);
     evb_event_release(kept);
     EQ(evb_emit(kit.bus, "a.b", NULL, 0), 1);
     kept_is("", "a.b");
@@ -443,6 +447,34 @@ TEST(the_events_of_a_batch_have_rising_sequences)
     kit_close();
 }
 
+TEST(each_queue_gets_its_part_of_a_batch_in_the_order_of_the_batch)
+{
+    enum { MANY = 120 };
+    static char texts[MANY][8];
+    evb_message batch[MANY];
+    evb_sub *subs[3];
+
+    kit_open(1);
+    for (int i = 0; i < 3; i++)
+        subs[i] = kit_sub((const char *[]){"a", ">", "b"}[i], (evb_sub_opts){0});
+    for (int i = 0; i < MANY; i++) {
+        (void)snprintf(texts[i], sizeof texts[i], "%d", i);
+        batch[i] = (evb_message){.topic = i * 7 % 3 ? "a" : "b", .data = texts[i], .size = strlen(texts[i])};
+    }
+    EQ(evb_publish_many(kit.bus, batch, MANY, NULL), 2 * MANY);
+    for (int i = 0; i < MANY; i++) {
+        evb_sub *other = i * 7 % 3 ? subs[0] : subs[2];
+
+        OK(evb_ack(subs[1], kit_take(subs[1], texts[i])));
+        OK(evb_ack(other, kit_take(other, texts[i])));
+    }
+    for (int i = 0; i < 3; i++) {
+        kit_none(subs[i]);
+        kit_leave(subs[i]);
+    }
+    kit_close();
+}
+
 /* ---- delays ---- */
 
 TEST(a_delayed_event_reaches_queues_only_and_not_before_its_time)
@@ -504,6 +536,7 @@ TEST(delayed_events_count_toward_the_capacity)
     sub = kit_sub("a", (evb_sub_opts){.capacity = 2});
     EQ(kit_put_with("a", "1", (evb_publish_opts){.delay_ns = INT64_C(87600) * HOUR}), 1); /* ten years */
     EQ(kit_put_with("a", "2", (evb_publish_opts){.delay_ns = 1}), 1);
+    EQ(assert_law(sub).delayed, 2); /* however short */
     FAILS(kit_try("a", "3"), EVB_EFULL);
     EQ(evb_sub_purge(sub), 2);
     EQ(assert_law(sub).purged, 2);
@@ -533,6 +566,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(only_as_much_as_was_lent_can_be_published),
         cmocka_unit_test(a_batch_arrives_in_order_and_answers_the_sum),
         cmocka_unit_test(the_events_of_a_batch_have_rising_sequences),
+        cmocka_unit_test(each_queue_gets_its_part_of_a_batch_in_the_order_of_the_batch),
         cmocka_unit_test(a_delayed_event_reaches_queues_only_and_not_before_its_time),
         cmocka_unit_test(delayed_events_arrive_in_the_order_of_their_times),
         cmocka_unit_test(delayed_events_count_toward_the_capacity),

@@ -65,6 +65,29 @@ TEST(a_refused_batch_reaches_nobody)
     kit_close();
 }
 
+TEST(a_refused_batch_keeps_no_room_anywhere)
+{
+    static const evb_message batch[] = {{.topic = "a", .data = "1", .size = 1},
+                                        {.topic = "b", .data = "2", .size = 1},
+                                        {.topic = "c", .data = "3", .size = 1}};
+
+    for (int full = 0; full < 3; full++) {
+        evb_sub *subs[3];
+
+        kit_open(1);
+        for (int i = 0; i < 3; i++)
+            subs[i] = kit_sub(batch[i].topic, (evb_sub_opts){.capacity = 1});
+        kit_put(batch[full].topic, "full");
+        for (int again = 0; again < 3; again++)
+            FAILS(evb_publish_many(kit.bus, batch, 3, NULL), EVB_EFULL);
+        EQ_STR(kit_rest(subs[full]), "full");
+        EQ(evb_publish_many(kit.bus, batch, 3, NULL), 3);
+        for (int i = 0; i < 3; i++)
+            kit_leave(subs[i]);
+        kit_close();
+    }
+}
+
 TEST(the_name_of_the_full_queue_is_cut_to_the_room_for_it)
 {
     char small[8];
@@ -480,6 +503,7 @@ int main(int argc, char **argv)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_publish_to_a_full_reject_queue_reaches_nobody),
         cmocka_unit_test(a_refused_batch_reaches_nobody),
+        cmocka_unit_test(a_refused_batch_keeps_no_room_anywhere),
         cmocka_unit_test(the_name_of_the_full_queue_is_cut_to_the_room_for_it),
         cmocka_unit_test(what_is_in_flight_delayed_or_waits_for_its_retry_counts_toward_the_capacity),
         cmocka_unit_test(an_event_that_a_handler_works_on_counts_toward_the_capacity),

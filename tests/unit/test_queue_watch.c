@@ -246,6 +246,24 @@ TEST(closing_the_bus_fires_the_descriptor_that_somebody_watches)
     EQ(fcntl(fd, F_GETFD), -1);
 }
 
+TEST(draining_the_bus_fires_the_descriptor_when_there_is_nothing_left_to_take)
+{
+    const evb_event *ev;
+    uint64_t delivery;
+
+    open_watched((evb_sub_opts){0});
+    kit_put("a", "x");
+    delivery = kit_take(sub, "x");
+    kit_none(sub);
+    drain_bytes();
+    FAILS(evb_bus_drain(kit.bus, 0), EVB_EAGAIN);
+    OK(evb_ack(sub, delivery));
+    wait_readable();
+    FAILS(evb_sub_next(sub, 0, &delivery, &ev), EVB_ECLOSED);
+    kit_leave(sub);
+    kit_close();
+}
+
 /* ---- a loop with edge-triggered epoll: a wake-up that is lost ends in the time limit ---- */
 
 #if defined(__linux__)
@@ -338,6 +356,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(room_in_the_window_fires_it),
         cmocka_unit_test(a_dispatching_subscription_has_a_descriptor),
         cmocka_unit_test(every_member_of_a_group_has_a_descriptor_of_its_own_that_fires),
+        cmocka_unit_test(draining_the_bus_fires_the_descriptor_when_there_is_nothing_left_to_take),
         cmocka_unit_test(closing_the_bus_fires_the_descriptor_that_somebody_watches),
 #if defined(__linux__)
         cmocka_unit_test(an_event_loop_that_takes_until_eempty_misses_no_wake_up),
