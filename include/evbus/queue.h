@@ -378,7 +378,8 @@ EVB_API int32_t evb_extend(evb_sub *sub, uint64_t delivery, int64_t lease_ns);
  *
  * Parameters: ev: the event as the handler got it. ret_delivery: not NULL.
  * Returns: EVB_OK.
- * Ownership: the event stays readable until the delivery is settled; a lease begins.
+ * Ownership: the event stays readable until the delivery is settled, by another thread perhaps, and then not
+ *   for the handler either; a lease begins.
  * Threads: any thread: the one that runs the handler.
  * Cost: does not block; may allocate; no system calls.
  * Errors: EVB_EFULL: max_in_flight deferred deliveries are open. EVB_ECLOSED: the member has left; what the

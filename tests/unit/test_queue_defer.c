@@ -417,6 +417,7 @@ TEST(what_a_dispatched_handler_has_deferred_has_a_lease_that_somebody_keeps)
 {
     kit_open(1);
     open_deferring((evb_sub_opts){.flags = EVB_SUB_DISPATCH, .lease_ns = MS, .retry.max_attempts = 1});
+    held.answer = EVB_OK; /* does not matter */
     kit_put("a", "x");
     EQ(evb_sub_dispatch(sub, 1), 1);
     SOON(assert_law(sub).dead_lettered == 1);

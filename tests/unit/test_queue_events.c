@@ -450,7 +450,7 @@ TEST(the_events_of_a_batch_have_rising_sequences)
 TEST(each_queue_gets_its_part_of_a_batch_in_the_order_of_the_batch)
 {
     enum { MANY = 120 };
-    static char texts[MANY][8];
+    static char texts[MANY][16];
     evb_message batch[MANY];
     evb_sub *subs[3];
 

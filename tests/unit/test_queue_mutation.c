@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Changes from inside a callback: who subscribes, leaves or ends the bus while a publish, a filter, a handler
- * or a walk over dead letters is under way. */
+/* Changes from inside a callback: who subscribes, leaves or ends the bus while a publish, a filter,
+ * a handler or a walk over dead letters is under way. */
 #include "queue_kit.h"
 
 #include <string.h>
