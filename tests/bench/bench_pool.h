@@ -42,7 +42,8 @@ typedef void (*work_loop)(void *of, uint64_t first, uint64_t n);
 
 /* NULL: it has no such thing. */
 struct work_pool {
-    const char *impl; /* the column "by" */
+    const char *impl;      /* the column "by" */
+    uint32_t only_workers; /* not 0: it can have so many and no others; timers ask for 1 */
     void *(*make)(uint32_t threads);
     void (*end)(void *pool);
     work_loop submit;      /* work_task((void *)number) */

@@ -471,12 +471,19 @@ static void *state_of(size_t size)
     return state;
 }
 
+static bool can_have(const struct work_pool *pool, uint32_t workers)
+{
+    return pool->only_workers == 0 || pool->only_workers == workers;
+}
+
 static void add_stream(const struct work_pool *pool, enum shape shape, const char *name, uint32_t producers,
                        uint32_t workers)
 {
-    struct stream *s = state_of(sizeof *s);
+    struct stream *s;
     char full[40];
 
+    if (!can_have(pool, workers)) return;
+    s = state_of(sizeof *s);
     s->pool = pool;
     s->shape = shape;
     s->producers = producers;
@@ -491,9 +498,11 @@ static void add_stream(const struct work_pool *pool, enum shape shape, const cha
 static void add_wake(const struct work_pool *pool, const char *name, uint32_t workers, uint32_t every,
                      bench_measure_fn measure)
 {
-    struct wake *w = state_of(sizeof *w);
+    struct wake *w;
     char full[40];
 
+    if (!can_have(pool, workers)) return;
+    w = state_of(sizeof *w);
     w->pool = pool;
     w->workers = workers;
     snprintf(full, sizeof full, "pool/%s/%uw", name, workers);
@@ -537,7 +546,7 @@ void work_add(const struct work_pool *pool)
         add_wake(pool, "cpu", 4, 1, measure_cpu);
         add_wake(pool, "idle", 4, 3, measure_idle);
     }
-    if (pool->make_timers != NULL) {
+    if (pool->make_timers != NULL && can_have(pool, 1)) {
         add_timers(pool, 1, false);
         for (uint32_t n = 1000; n <= TIMERS_MAX; n *= 100) {
             add_timers(pool, n, false);

@@ -204,9 +204,44 @@ $(BENCH_DIR)/peer_nng: tests/bench/peer_nng.c $(bench-post)
 	$(call say,CC,$<)
 	$(Q)$(COMPILE) $(LDFLAGS) $(filter %.c %.o,$^) -lnng -o $@
 
-bench-peers: $(BENCH_DIR)/bench_run $(bench-own) $(bench-peer-bins) $(bench-ring-bins) $(bench-queue-bins) \
-		$(if $(bench-disruptor),$(BENCH_DIR)/java/PeerDisruptor.class) $(bench-samples)
-	$(Q)$(BENCH_RUN) $(bench-missing) $(bench-own-run) $(bench-peer-run) $(bench-ring-run) $(bench-queue-bins)
+# ---- peers of the pools
+
+bench-glib := $(call bench-has,glib-2.0)
+bench-uv   := $(call bench-has,libuv)
+bench-asio := $(or $(call bench-header-cxx,asio.hpp),$(call bench-header-cxx,boost/asio.hpp))
+
+bench-pool-bins := $(if $(bench-glib),$(BENCH_DIR)/peer_pool_glib) $(if $(bench-uv),$(BENCH_DIR)/peer_pool_uv) \
+	$(if $(bench-tbb),$(BENCH_DIR)/peer_pool_tbb) $(if $(bench-asio),$(BENCH_DIR)/peer_pool_asio)
+# libuv's pool has one size a process.
+bench-pool-run := $(filter-out %_uv,$(bench-pool-bins)) $(foreach p,$(filter %_uv,$(bench-pool-bins)),'$p 1' '$p 2' '$p 4') \
+	$(if $(bench-javac),'java -cp $(BENCH_DIR)/java PeerPool')
+bench-missing += $(if $(bench-glib),,-m 'GLib GThreadPool: pkg-config does not know glib-2.0') \
+	$(if $(bench-uv),,-m 'libuv: pkg-config does not know libuv') \
+	$(if $(bench-asio),,-m 'Asio: no C++ compiler with asio.hpp or boost/asio.hpp') \
+	$(if $(bench-javac),,-m 'ForkJoinPool and the executors of Java: no javac')
+
+$(BENCH_DIR)/peer_pool_glib: tests/bench/peer_pool_glib.c $(bench-work)
+	$(call say,CC,$<)
+	$(Q)$(COMPILE) $(call bench-pkg-cflags,glib-2.0) $(LDFLAGS) $(filter %.c %.o,$^) $(shell pkg-config --libs glib-2.0) -o $@
+
+$(BENCH_DIR)/peer_pool_uv: tests/bench/peer_pool_uv.c $(bench-work)
+	$(call say,CC,$<)
+	$(Q)$(COMPILE) $(call bench-pkg-cflags,libuv) $(LDFLAGS) $(filter %.c %.o,$^) $(shell pkg-config --libs libuv) -o $@
+
+$(BENCH_DIR)/peer_pool_tbb $(BENCH_DIR)/peer_pool_asio: $(BENCH_DIR)/%: tests/bench/%.cpp $(bench-work) tests/bench/bench_pool.h
+	$(call say,CXX,$<)
+	$(Q)$(bench-cxx) $(CPPFLAGS) $(bench-flags-$*) $(LDFLAGS) $(filter %.cpp %.o,$^) $(bench-libs-$*) -o $@
+bench-libs-peer_pool_tbb = $(shell pkg-config --libs tbb)
+bench-flags-peer_pool_tbb = $(call bench-pkg-cflags,tbb)
+
+$(BENCH_DIR)/java/PeerPool.class: tests/bench/PeerPool.java
+	$(call say,JAVAC,$<)
+	@mkdir -p $(@D)
+	$(Q)javac -d $(@D) $<
+
+bench-peers: $(BENCH_DIR)/bench_run $(bench-own) $(bench-peer-bins) $(bench-ring-bins) $(bench-queue-bins) $(bench-pool-bins) \
+		$(if $(bench-disruptor),$(BENCH_DIR)/java/PeerDisruptor.class) $(if $(bench-javac),$(BENCH_DIR)/java/PeerPool.class) $(bench-samples)
+	$(Q)$(BENCH_RUN) $(bench-missing) $(bench-own-run) $(bench-peer-run) $(bench-ring-run) $(bench-queue-bins) $(bench-pool-run)
 endif
 bench-peers: ## the same beside the peers that are installed, interleaved in one run
 
