@@ -30,9 +30,10 @@ EVB__INLINE uint32_t evb__idle_searching(uint64_t idle)
     return (uint32_t)(idle >> 48);
 }
 
-/* Takes one parked worker out, the keeper of the time only if there is no other (keeper: its index + 1, or
- * 0), and counts it as searching. Its index, or -1: somebody searches already, or nobody is parked. */
-EVB__INLINE int32_t evb__idle_take(EVB__ATOMIC(uint64_t) *idle, const EVB__ATOMIC(uint32_t) *keeper)
+/* Takes one parked worker out, the keeper of the time only if there is no other (keeper: its index + 1 in the
+ * low byte, or 0), and counts it as searching. Its index, or -1: somebody searches already, or nobody is
+ * parked. */
+EVB__INLINE int32_t evb__idle_take(EVB__ATOMIC(uint64_t) *idle, const EVB__ATOMIC(uint64_t) *keeper)
 {
     uint64_t now = evb__ld_sc(idle); /* seq_cst: after the work was made visible; pairs with evb__idle_park */
 
@@ -42,7 +43,7 @@ EVB__INLINE int32_t evb__idle_take(EVB__ATOMIC(uint64_t) *idle, const EVB__ATOMI
         int32_t who = 0;
 
         if (evb__likely(now - 1 >= EVB__IDLE_PARKED_MASK)) return -1; /* none parked, or one searching */
-        last = evb__ld_rlx(keeper);                                   /* relaxed: whom we rather take */
+        last = (uint32_t)(evb__ld_rlx(keeper) & 0xff);                /* relaxed: whom we rather take */
         if (last != 0) others &= ~(UINT64_C(1) << (last - 1));
         if (others == 0) others = parked;
         while (!(others >> who & 1))

@@ -16,6 +16,7 @@
 #define CAPACITY_DEFAULT 4096u
 #define CAPACITY_MAX     (UINT32_C(1) << 19) /* of a lock-free ring */
 #define MANY             64u                 /* tasks of a submit_many that are pushed at a time */
+#define UNSURE_NS        1000000 /* a sleep in which a wake-up may be missed: evb__eventcount_prepare */
 
 /* ---- made and freed ---- */
 
@@ -24,7 +25,6 @@ static void free_pool(evb_pool *pool)
     evb__free(pool->workers, pool->threads * sizeof *pool->workers);
     evb_ring_destroy(pool->inject);
     evb__timers_destroy(pool);
-    evb__mutex_destroy(&pool->lock);
     evb__free(pool, sizeof *pool);
 }
 
@@ -52,7 +52,6 @@ int32_t evb_pool_create(const evb_pool_opts *opts, evb_pool **ret_pool)
 {
     evb_pool_opts o;
     evb_pool *pool;
-    uint32_t cpus;
     int32_t rc;
 
     if (ret_pool == NULL) return EVB_EINVAL;
@@ -61,12 +60,14 @@ int32_t evb_pool_create(const evb_pool_opts *opts, evb_pool **ret_pool)
     if ((rc = evb__readers_init(NULL, NULL)) != EVB_OK) return rc;
     pool = evb__zalloc(sizeof *pool, 128);
     if (pool == NULL) return EVB_ENOMEM;
-    evb__mutex_init(&pool->lock);
-    cpus = evb__cpus();
+    evb__lock_init(&pool->lock);
+    pool->asymmetric = evb__barrier_asymmetric();
+    pool->cpus = evb__cpus();
     pool->generation = evb__process_generation();
-    pool->threads = o.threads != 0 ? o.threads : cpus < EVB__POOL_MAX_THREADS ? cpus : EVB__POOL_MAX_THREADS;
-    /* A worker that looks around takes a CPU from one that could work, when there is not one for each. */
-    pool->spin_us = o.spin_us == 0 && pool->threads >= cpus ? UINT32_MAX : o.spin_us;
+    pool->threads = o.threads != 0                       ? o.threads
+                    : pool->cpus < EVB__POOL_MAX_THREADS ? pool->cpus
+                                                         : EVB__POOL_MAX_THREADS;
+    pool->spin_us = o.spin_us;
     pool->stack_bytes = o.stack_bytes;
     (void)snprintf(pool->name, sizeof pool->name, "%s", o.name != NULL ? o.name : "evbus");
     pool->on_thread_start = o.on_thread_start;
@@ -126,10 +127,10 @@ EVB__COLD int32_t evb__pool_admit_slow(evb_pool *pool)
     int32_t rc = EVB_OK;
 
     if (state == EVB__POOL_NEW) {
-        evb__mutex_lock(&pool->lock);
+        evb__lock_acquire(&pool->lock);
         state = evb__ld_rlx(&pool->state); /* changes from NEW under the lock */
         if (state == EVB__POOL_NEW) rc = start_locked(pool);
-        evb__mutex_unlock(&pool->lock);
+        evb__lock_release(&pool->lock);
         if (state == EVB__POOL_NEW || state == EVB__POOL_RUNNING) return rc;
     }
     /* While it drains, what runs may still bring more. */
@@ -221,15 +222,13 @@ int32_t evb_pool_submit_many(evb_pool *pool, evb_task_fn fn, void *const *args, 
 
 void evb__pool_changed(evb_pool *pool)
 {
-    if (evb__likely(evb__add_acqrel(&pool->waiters, 0) == 0))
-        return;                                /* pairs with the exchange of a waiter */
-    (void)evb__xchg_acqrel(&pool->waiters, 0); /* this order: ring/eventcount.h */
-    (void)evb__add_acqrel(&pool->changes, 1);
-    evb__wake_all(&pool->changes);
+    if (evb__unlikely(evb__eventcount_look(&pool->waiters, pool->asymmetric)))
+        evb__eventcount_wake(&pool->waiters, &pool->changes);
 }
 
-static bool is_over(evb_pool *pool)
+static bool is_over(void *arg)
 {
+    evb_pool *pool = arg;
     uint32_t state = evb__ld_acq(&pool->state);
 
     /* pairs with evb__pool_worker_ended */
@@ -237,8 +236,9 @@ static bool is_over(evb_pool *pool)
 }
 
 /* No task is queued or running, no one-shot timer outstanding. */
-static bool is_quiet(evb_pool *pool)
+static bool is_quiet(void *arg)
 {
+    evb_pool *pool = arg;
     uint32_t state = evb__ld_acq(&pool->state); /* pairs with start_locked */
     uint64_t all = (UINT64_C(1) << pool->started) - 1;
 
@@ -249,19 +249,19 @@ static bool is_quiet(evb_pool *pool)
     return evb__ld_sc(&pool->idle) == all && !evb__timers_outstanding(pool);
 }
 
-static int32_t wait_until(evb_pool *pool, bool (*done)(evb_pool *pool), int64_t timeout_ns)
+int32_t evb__pool_wait(evb_pool *pool, bool (*done)(void *arg), void *arg, int64_t timeout_ns)
 {
     int64_t deadline = evb__deadline(timeout_ns);
 
     for (;;) {
-        uint32_t key = evb__ld_acq(&pool->changes); /* pairs with evb__pool_changed */
+        bool sure;
+        uint32_t key = evb__eventcount_prepare(&pool->waiters, &pool->changes, pool->asymmetric, &sure);
         int64_t left;
 
-        (void)evb__xchg_acqrel(&pool->waiters,
-                               1); /* pairs with evb__pool_changed: the later sees the earlier */
-        if (done(pool)) return EVB_OK;
+        if (done(arg)) return EVB_OK; /* after the registration: what comes later wakes us */
         left = evb__remaining(deadline);
         if (left == 0) return timeout_ns == 0 ? EVB_EAGAIN : EVB_ETIMEDOUT;
+        if (!sure && (left == EVB_FOREVER || left > UNSURE_NS)) left = UNSURE_NS;
         (void)evb__park(&pool->changes, key, left);
     }
 }
@@ -271,7 +271,7 @@ int32_t evb_pool_wait_idle(evb_pool *pool, int64_t timeout_ns)
     if (pool == NULL || timeout_ns < EVB_FOREVER) return EVB_EINVAL;
     if (!evb__pool_ours(pool)) return EVB_EFORKED;
     if (evb__pool_must_not_wait(pool)) return EVB_EDEADLK;
-    return wait_until(pool, is_quiet, timeout_ns);
+    return evb__pool_wait(pool, is_quiet, pool, timeout_ns);
 }
 
 /* Closes the pool to work from outside; workers leave when nothing is left. */
@@ -280,12 +280,12 @@ static void begin_end(evb_pool *pool, uint32_t mode)
     uint32_t wanted = mode == EVB_DISCARD ? EVB__POOL_DISCARDING : EVB__POOL_DRAINING, state;
 
     evb_ring_close(pool->inject); /* first: who sees the state sees the ring closed, worker.c all_asleep */
-    evb__mutex_lock(&pool->lock);
+    evb__lock_acquire(&pool->lock);
     state = evb__ld_sc(&pool->state);
     if (state == EVB__POOL_NEW) wanted = EVB__POOL_ENDED; /* there is no thread, and no work */
     while (state < wanted && !evb__cas_sc(&pool->state, &state, wanted)) { /* against all_asleep */
     }
-    evb__mutex_unlock(&pool->lock);
+    evb__lock_release(&pool->lock);
     evb__timers_cancel_all(pool);
     /* All asleep? Then one has to find that out. */
     for (uint32_t i = 0; i < pool->started; i++) {
@@ -299,10 +299,10 @@ static void join(evb_pool *pool)
 {
     bool mine;
 
-    evb__mutex_lock(&pool->lock);
+    evb__lock_acquire(&pool->lock);
     mine = !pool->joined;
     pool->joined = true;
-    evb__mutex_unlock(&pool->lock);
+    evb__lock_release(&pool->lock);
     for (uint32_t i = 0; mine && i < pool->started; i++)
         evb__thread_join(&pool->workers[i].thread);
 }
@@ -315,7 +315,7 @@ int32_t evb_pool_shutdown(evb_pool *pool, uint32_t mode, int64_t timeout_ns)
     if (!evb__pool_ours(pool)) return EVB_EFORKED;
     if (evb__pool_must_not_wait(pool)) return EVB_EDEADLK;
     begin_end(pool, mode);
-    rc = wait_until(pool, is_over, timeout_ns);
+    rc = evb__pool_wait(pool, is_over, pool, timeout_ns);
     if (rc == EVB_OK) join(pool);
     return rc;
 }
@@ -326,10 +326,10 @@ static void orphan(evb_pool *pool)
 {
     bool joined;
 
-    evb__mutex_lock(&pool->lock);
+    evb__lock_acquire(&pool->lock);
     joined = pool->joined;
     pool->joined = true;
-    evb__mutex_unlock(&pool->lock);
+    evb__lock_release(&pool->lock);
     for (uint32_t i = 0; !joined && i < pool->started; i++) {
         struct evb__worker *w = &pool->workers[i];
 

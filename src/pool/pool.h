@@ -25,14 +25,13 @@
 #include "base/reader.h"
 #include "base/thread.h"
 #include "pool/local.h"
+#include "pool/lock.h"
 #include "ring/swap.h"
 
 #define EVB__POOL_MAX_THREADS 48u /* bits of idle */
 #define EVB__POOL_BATCH       32u /* tasks taken at a time */
-#define EVB__POOL_TURN                                                                                       \
-    61u /* tasks; then others than the local ring come first, and timers are looked for                      \
-         */
-#define EVB__POOL_NAME 16u
+#define EVB__POOL_TURN        61u /* tasks; then other places than the local ring come first, and timers */
+#define EVB__POOL_NAME        16u
 
 /* run gets the runnable; discard: what it holds goes to on_discard instead. */
 struct evb__runnable {
@@ -42,6 +41,7 @@ struct evb__runnable {
 
 struct evb__worker {
     _Alignas(128) EVB__ATOMIC(uint32_t) woken; /* what it sleeps on; set by who has taken it out of idle */
+    EVB__ATOMIC(int64_t) woken_ns;             /* when that was; before woken */
 
     /* its own */
     evb_pool *pool;
@@ -50,8 +50,9 @@ struct evb__worker {
     uint32_t until; /* tasks until they do again */
     uint32_t random;
     uint32_t eager; /* how often of late work came soon, 0 to SPIN_SURE */
+    uint32_t came;  /* how much was in inject when it last took from there */
+    uint32_t calm;  /* pauses in which a spinning worker lets tasks gather */
     bool searching; /* counted in idle */
-    bool unkept;    /* a timer that it ran has been armed again, and nobody sleeps for it */
     struct evb__thread thread;
     EVB__ATOMIC(uint32_t) parting; /* WORKER_ENDED or POOL_ORPHANED: who comes second detaches the thread */
     struct evb__local local;
@@ -74,6 +75,7 @@ enum {
 struct evb_pool {
     /* constant */
     uint32_t generation, threads /* wanted */, spin_us;
+    uint32_t cpus;
     size_t stack_bytes;
     char name[EVB__POOL_NAME];
     evb_task_fn on_thread_start, on_thread_stop, on_discard;
@@ -84,7 +86,7 @@ struct evb_pool {
 
     _Alignas(128) EVB__ATOMIC(uint64_t) idle; /* idle.h */
     EVB__ATOMIC(uint32_t) state;
-    EVB__ATOMIC(uint32_t) keeper;   /* index of the worker that sleeps until next_due, + 1; 0: none */
+    EVB__ATOMIC(uint64_t) keeper;   /* who sleeps for the timers, and until when: below; 0: nobody */
     EVB__ATOMIC(uint64_t) next_due; /* tick; UINT64_MAX: no timer */
     EVB__ATOMIC(uint32_t) refs;     /* of its memory: the users' together, one a thread, a strand, an alarm */
     EVB__ATOMIC(uint32_t) users; /* who made it until he destroys it, and each hold: it ends with the last */
@@ -92,13 +94,30 @@ struct evb_pool {
 
     /* evb_pool_wait_idle and evb_pool_shutdown sleep on `changes`, which steps when all workers sleep, when a
      * one-shot timer ends, when a worker leaves */
-    EVB__ATOMIC(uint32_t) waiters, changes;
+    uint32_t waiters, asymmetric; /* ring/eventcount.h */
+    EVB__ATOMIC(uint32_t) changes;
     EVB__ATOMIC(uint32_t) left; /* workers that have ended */
 
-    struct evb__mutex lock; /* start, end, timers */
+    struct evb__lock lock; /* start, end, timers */
     struct evb__timers *timers;
     bool joined;
 };
+
+/* evb_pool.keeper: | tick, 56 bits | index + 1 | */
+EVB__INLINE uint64_t evb__keeper(uint64_t until, uint32_t index)
+{
+    return until << 8 | (index + 1); /* of UINT64_MAX the lower bits stay: later than all ticks */
+}
+
+EVB__INLINE uint32_t evb__keeper_index(uint64_t keeper)
+{
+    return (uint32_t)(keeper & 0xff) - 1;
+}
+
+EVB__INLINE uint64_t evb__keeper_until(uint64_t keeper)
+{
+    return keeper >> 8;
+}
 
 EVB__INLINE bool evb__pool_ours(const evb_pool *pool)
 {
@@ -123,6 +142,8 @@ int32_t evb__pool_admit_slow(evb_pool *pool);
 bool evb__pool_must_not_wait(const evb_pool *pool);
 void evb__pool_worker_ended(struct evb__worker *worker);
 void evb__pool_changed(evb_pool *pool); /* something that waiters wait for may have come */
+/* Until done(arg). EVB_OK, EVB_ETIMEDOUT, with timeout_ns 0 EVB_EAGAIN. */
+int32_t evb__pool_wait(evb_pool *pool, bool (*done)(void *arg), void *arg, int64_t timeout_ns);
 
 /* May the calling thread bring work? Starts the threads. EVB_OK, EVB_ECLOSED, EVB_EAGAIN. */
 EVB__INLINE int32_t evb__pool_admit(evb_pool *pool)

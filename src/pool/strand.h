@@ -27,16 +27,19 @@ struct evb__strand_cell {
 };
 
 struct evb_strand {
-    struct evb__runnable runnable; /* first: the pool's list */
+    /* constant */
     evb_pool *pool;
     uint64_t capacity; /* in units of ONE */
     struct evb__strand_cell *cells;
-    uint32_t asymmetric; /* constant: base/barrier.h */
+    uint32_t asymmetric; /* base/barrier.h */
 
     _Alignas(128) EVB__ATOMIC(uint64_t) word;
-    EVB__ATOMIC(uint64_t) head_seen;          /* posts: what head was when somebody last asked */
-    _Alignas(128) EVB__ATOMIC(uint64_t) head; /* the runner's */
-    uint32_t waiters;                         /* posts that wait for room: ring/eventcount.h */
+    EVB__ATOMIC(uint64_t) head_seen; /* posts: what head was when somebody last asked */
+
+    /* the runner's */
+    _Alignas(128) EVB__ATOMIC(uint64_t) head;
+    struct evb__runnable runnable;
+    uint32_t waiters; /* posts that wait for room: ring/eventcount.h */
     EVB__ATOMIC(uint32_t) epoch;
 };
 

@@ -21,7 +21,7 @@ void evb__timers_destroy(evb_pool *pool);
 
 /* Queues what is due on this worker, a bounded number at a time. */
 void evb__timers_look(struct evb__worker *worker);
-int64_t evb__timers_left(const evb_pool *pool); /* nanoseconds to the next one; EVB_FOREVER: none */
+int64_t evb__timers_left(uint64_t tick); /* nanoseconds to then; UINT64_MAX: EVB_FOREVER */
 /* A one-shot that has not begun, or any that is queued or running; alarms too. */
 bool evb__timers_outstanding(evb_pool *pool);
 void evb__timers_cancel_all(evb_pool *pool); /* shutdown: args of one-shots go to on_discard */

@@ -7,8 +7,10 @@
 #include "pool/idle.h"
 #include "pool/timer.h"
 
-#define SPIN_SURE 3u
-#define SPIN_NS   20000 /* adaptive: what waking a worker costs */
+#define SPIN_SURE  3u
+#define LOOK_EVERY 8u    /* pauses of a spinning worker between two looks */
+#define CALM_MAX   512u  /* pauses: no longer than waking up takes */
+#define SPIN_NS    20000 /* adaptive: what waking a worker costs */
 
 /* ---- work and where it lies ---- */
 
@@ -115,29 +117,14 @@ static uint32_t steal(struct evb__worker *w, struct evb__task *ret_tasks)
     return 0;
 }
 
-/* Slots and cells were written by another processor. Each pop would wait for its two lines in turn, because a
- * compare-and-swap lets nothing pass: asked for before, they come side by side. */
-static void call_lines(const evb_ring *ring, uint32_t n)
-{
-    uint64_t at = evb__ld_rlx(&ring->head); /* relaxed, here and below: only what to ask for */
-
-    for (uint32_t i = 0; i < n; i += 8)
-        __builtin_prefetch((const void *)evb__swap_slot(ring, at + i), 1);
-    for (uint32_t i = 0; i < n; i++) {
-        uint64_t word = evb__ld_rlx(evb__swap_slot(ring, at + i));
-
-        __builtin_prefetch(ring->cells + (word & (EVB__SWAP_CELL - 1)) * sizeof(struct evb__task));
-    }
-}
-
 static uint32_t take_shared(struct evb__worker *w, struct evb__task *ret_tasks)
 {
     evb_pool *pool = w->pool;
-    uint32_t share = evb__swap_about(pool->inject) / pool->started + 1;
-    uint32_t n = share < EVB__POOL_BATCH ? share : EVB__POOL_BATCH;
+    uint32_t inside = evb__swap_about(pool->inject), n = inside / pool->started + 1;
 
-    if (n > 2) call_lines(pool->inject, n);
+    if (n > EVB__POOL_BATCH) n = EVB__POOL_BATCH;
     n = inject_pop(pool, ret_tasks, n);
+    w->came = n != 0 && inside > n ? inside : n;
     return n != 0 ? n : take_overflow(w, ret_tasks);
 }
 
@@ -163,10 +150,22 @@ EVB__NOINLINE static bool find_elsewhere(struct evb__worker *w, struct evb__task
     return true;
 }
 
+/* A stream of small tasks costs least in large pieces. Close behind its producers each task makes several
+ * cache lines travel from one processor to the other, and back; far behind, they travel once for many tasks,
+ * and who posts to a strand finds it scheduled already. So a spinning worker that has found several tasks,
+ * but few, lets more of them gather next time: for `calm` pauses, as long as they keep coming, and not when
+ * they come slower than one in four pauses. */
+static uint32_t enough(const evb_pool *pool)
+{
+    return (pool->inject->front.c.s.mask + 1) / 4;
+}
+
 EVB__INLINE bool find(struct evb__worker *w, struct evb__task *ret_task)
 {
     if (evb__unlikely(--w->until == 0) && find_in_turn(w, ret_task)) return true;
-    return evb__local_pop(&w->local, ret_task, w->pool->started == 1) || find_elsewhere(w, ret_task);
+    if (evb__local_pop(&w->local, ret_task, w->pool->started == 1)) return true;
+    if (w->calm > LOOK_EVERY && w->came < enough(w->pool) && !w->searching) return false; /* see gather */
+    return find_elsewhere(w, ret_task);
 }
 
 /* Is there something to find? Looked at after idle was changed: seq_cst, see idle.h. */
@@ -182,8 +181,11 @@ bool evb__pool_has_work(const evb_pool *pool)
 
 void evb__pool_wake_worker(evb_pool *pool, uint32_t index)
 {
-    evb__st_rel(&pool->workers[index].woken, 1); /* pairs with doze: it has been taken out of idle */
-    evb__wake_one(&pool->workers[index].woken);
+    struct evb__worker *w = &pool->workers[index];
+
+    evb__st_rlx(&w->woken_ns, evb__clock_mono()); /* relaxed: woken brings it */
+    evb__st_rel(&w->woken, 1);                    /* pairs with doze: it has been taken out of idle */
+    evb__wake_one(&w->woken);
 }
 
 void evb__pool_notify(evb_pool *pool)
@@ -279,19 +281,31 @@ static void all_asleep(struct evb__worker *w)
     evb__pool_changed(pool);
 }
 
+/* The keeper says until when it sleeps, and then looks again: who sets an earlier timer either is seen here,
+ * or sees that time and wakes it. Nanoseconds. */
+static int64_t keep_time(struct evb__worker *w)
+{
+    evb_pool *pool = w->pool;
+    uint64_t next;
+
+    do {
+        next = evb__ld_sc(&pool->next_due);
+        evb__st_sc(&pool->keeper, evb__keeper(next, w->index)); /* pairs with the load in earlier (timer.c) */
+    } while (evb__ld_sc(&pool->next_due) < next);
+    return evb__timers_left(next);
+}
+
 /* Sleeps until woken or, as the keeper of the time, until a timer is due. true: by the time. */
 static bool doze(struct evb__worker *w)
 {
     evb_pool *pool = w->pool;
-    uint32_t nobody = 0;
-    bool keeper =
-        evb__ld_sc(&pool->next_due) != UINT64_MAX && evb__cas_sc(&pool->keeper, &nobody, w->index + 1);
+    uint64_t nobody = 0;
+    bool keeper = evb__ld_sc(&pool->next_due) != UINT64_MAX &&
+                  evb__cas_sc(&pool->keeper, &nobody, evb__keeper(UINT64_MAX, w->index));
     bool due = false;
 
     while (evb__ld_acq(&w->woken) == 0) { /* pairs with evb__pool_wake_worker */
-        /* After keeper was set: who brings an earlier timer either is seen here or sees the keeper and wakes
-         * it. */
-        int64_t left = keeper ? evb__timers_left(pool) : EVB_FOREVER;
+        int64_t left = keeper ? keep_time(w) : EVB_FOREVER;
 
         if (left == 0 && evb__idle_take_this(&pool->idle, w->index)) {
             due = true;
@@ -315,7 +329,7 @@ static bool go_to_sleep(struct evb__worker *w)
     evb_pool *pool = w->pool;
     uint64_t all = (UINT64_C(1) << pool->started) - 1;
     uint64_t idle = evb__idle_park(&pool->idle, w->index, w->searching);
-    int64_t asleep;
+    int64_t asleep, until;
 
     w->searching = false;
     /* Whoever ends the pool wakes those who are in idle then; who comes later sees it here. */
@@ -328,14 +342,56 @@ static bool go_to_sleep(struct evb__worker *w)
         }
     }
     asleep = evb__clock_mono();
-    if (doze(w)) evb__timers_look(w);
+    if (doze(w)) {
+        evb__timers_look(w);
+        until = evb__clock_mono();
+    } else {
+        until = evb__ld_rlx(&w->woken_ns); /* relaxed: woken was acquired */
+    }
     /* Work that comes sooner than a worker wakes up is worth waiting for next time. */
-    if (evb__clock_mono() - asleep >= 2 * SPIN_NS)
+    if (until - asleep >= SPIN_NS)
         w->eager = w->eager > 0 ? w->eager - 1 : 0;
     else if (w->eager < SPIN_SURE)
         w->eager++;
     w->searching = true; /* whoever took us out of idle has counted us */
     return goes_on(w);
+}
+
+static void gather(const struct evb__worker *w)
+{
+    const evb_pool *pool = w->pool;
+    uint32_t before = evb__swap_about(pool->inject);
+
+    for (uint32_t turn = 0; before != 0 && before < enough(pool) && turn < w->calm; turn++) {
+        evb__spin_pause(turn);
+        if (turn % (4 * LOOK_EVERY) == 4 * LOOK_EVERY - 1) {
+            uint32_t now = evb__swap_about(pool->inject);
+
+            if (now <= before) break;
+            before = now;
+        }
+    }
+}
+
+static void learn_calm(struct evb__worker *w)
+{
+    if (4 * w->came < w->calm)
+        w->calm /= 2;
+    else if (w->came > 1 && w->came < enough(w->pool) && w->calm < CALM_MAX)
+        w->calm = w->calm < LOOK_EVERY ? 2 * LOOK_EVERY : 2 * w->calm;
+}
+
+/* A worker that looks around takes a CPU from a thread that could work, unless there is one to spare beside
+ * the workers that are awake. */
+static bool may_spin(const struct evb__worker *w)
+{
+    const evb_pool *pool = w->pool;
+    uint64_t parked;
+
+    if (pool->spin_us != 0) return pool->spin_us != UINT32_MAX;
+    if (w->eager == 0) return false;
+    parked = evb__ld_rlx(&pool->idle) & EVB__IDLE_PARKED_MASK; /* relaxed: about now */
+    return pool->started - (uint32_t)__builtin_popcountll(parked) < pool->cpus;
 }
 
 /* Looks around for as long as waking would take, if work came that soon of late. */
@@ -344,17 +400,23 @@ static bool spin(struct evb__worker *w, struct evb__task *ret_task)
     evb_pool *pool = w->pool;
     int64_t budget = pool->spin_us == 0 ? SPIN_NS : (int64_t)pool->spin_us * 1000, start;
 
-    if (pool->spin_us == UINT32_MAX || (pool->spin_us == 0 && w->eager == 0)) return false;
+    if (!may_spin(w)) {
+        w->calm = 0;
+        return false;
+    }
     start = evb__clock_mono();
     for (uint32_t turn = 0;; turn++) {
         evb__spin_pause(turn);
-        if (turn % 8 != 7) continue;
+        if (turn % LOOK_EVERY != LOOK_EVERY - 1) continue;
+        if (w->calm > LOOK_EVERY) gather(w);
         if (find(w, ret_task)) {
+            learn_calm(w);
             if (w->eager < SPIN_SURE) w->eager++;
             return true;
         }
-        if (evb__clock_mono() - start >= budget) break;
+        if (evb__clock_mono() - start >= budget || !may_spin(w)) break;
     }
+    w->calm /= 2;
     if (w->eager > 0) w->eager--;
     return false;
 }
@@ -366,22 +428,20 @@ static bool is_unkept(evb_pool *pool)
     return evb__ld_sc(&pool->next_due) != UINT64_MAX && evb__ld_sc(&pool->keeper) == 0;
 }
 
-/* It has found a task as a searcher, or with a timer unkept. */
+/* It has found a task as a searcher. */
 static void found(struct evb__worker *w)
 {
     evb_pool *pool = w->pool;
 
-    if (w->searching ? evb__idle_found(&pool->idle) && (evb__pool_has_work(pool) || is_unkept(pool))
-                     : is_unkept(pool))
-        evb__pool_notify(pool);
-    w->searching = w->unkept = false;
+    w->searching = false;
+    if (evb__idle_found(&pool->idle) && (evb__pool_has_work(pool) || is_unkept(pool))) evb__pool_notify(pool);
 }
 
 static bool search(struct evb__worker *w, struct evb__task *ret_task)
 {
     if (!w->searching) {
         w->searching = evb__idle_search(&w->pool->idle, w->pool->started);
-        if (w->searching && find(w, ret_task)) return true;
+        if ((!w->searching || w->calm <= LOOK_EVERY) && find_elsewhere(w, ret_task)) return true;
     }
     return w->searching && spin(w, ret_task);
 }
@@ -391,7 +451,7 @@ EVB__INLINE bool next_task(struct evb__worker *w, struct evb__task *ret_task)
 {
     while (!find(w, ret_task) && !search(w, ret_task))
         if (!go_to_sleep(w)) return false;
-    if (evb__unlikely(w->searching || w->unkept)) found(w);
+    if (evb__unlikely(w->searching)) found(w);
     return true;
 }
 
@@ -401,8 +461,8 @@ void evb__worker_main(void *worker)
     evb_pool *pool = w->pool;
     struct evb__task task;
 
-    evb__mutex_lock(&pool->lock); /* until all threads are started */
-    evb__mutex_unlock(&pool->lock);
+    evb__lock_acquire(&pool->lock); /* until all threads are started */
+    evb__lock_release(&pool->lock);
     evb__self()->worker = w;
     if (pool->on_thread_start != NULL) pool->on_thread_start(pool->thread_user);
     while (next_task(w, &task))

@@ -15,7 +15,7 @@ MODEL_UNIT_bus_call := $(MODEL_BUS)
 MODEL_UNIT_bus_free := $(MODEL_BUS)
 MODEL_UNIT_bus_wait := $(MODEL_BUS)
 MODEL_UNITS         := reader bus_call bus_free bus_wait ring_spsc ring_seq ring_swap ring_wait \
-	pool_strand pool_idle queue_bias queue_credit queue_mailbox queue_wake
+	pool_strand pool_idle pool_lock queue_bias queue_credit queue_mailbox queue_wake
 
 # The rings, whole, for each of their units.
 MODEL_RING := src/base/opts.c src/base/reader.c $(sort $(wildcard src/ring/*.c))
@@ -25,9 +25,10 @@ MODEL_UNIT_ring_seq  := $(MODEL_RING)
 MODEL_UNIT_ring_swap := $(MODEL_RING)
 MODEL_UNIT_ring_wait := $(MODEL_RING)
 
-# Their shapes contain the files that they are about: strand.c; pool.c, timer.c and worker.c.
+# Their shapes contain the files that they are about: strand.c; pool.c, timer.c and worker.c; lock.c.
 MODEL_UNIT_pool_strand := src/base/reader.c src/ring/eventcount.c
 MODEL_UNIT_pool_idle   := $(MODEL_RING) src/pool/wheel.c
+MODEL_UNIT_pool_lock   := src/ring/eventcount.c
 
 # Headers, which stand in their shapes.
 MODEL_UNIT_queue_bias    := src/base/reader.c

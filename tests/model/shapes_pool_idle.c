@@ -9,9 +9,11 @@
  * out only when nothing else can go on.
  *
  *      script "sw"     s submit   l submit one that waits until all of these have begun   n submit one that
- * submits to its own worker and waits for that   m submit_many of 2 such   r schedule a runnable 1 to 5
- * timers that are due in so many milliseconds   k (later) such a timer that waits for the last one   w wait
- * until all of the own have run   q wait_idle   e drain   x discard
+ * submits to its own worker and waits for that   m submit_many of 2 such   b submit_many of 4 simple ones   c
+ * cancel the first timer of the setup   r schedule a runnable 1 to 5
+ * timers that are due in so many milliseconds   k (later) such a timer that waits for the last one   a set an
+ * alarm for one millisecond, which sets itself once more   A wait for its second run, for which tasks that
+ * wait for each other wait too   w wait until all of the own have run   q wait_idle   e drain   x discard
  */
 #include "explore.h"
 
@@ -27,8 +29,15 @@ static int64_t case_clock(void);
 static int32_t case_park(EVB__ATOMIC(uint32_t) *word, uint32_t expected, int64_t timeout_ns);
 void evb__thread_detach(struct evb__thread *thread);
 
-#define evb__clock_mono case_clock
-#define evb__park       case_park
+#include "pool/lock.h"
+
+static void case_acquire(struct evb__lock *lock);
+static void case_release(struct evb__lock *lock);
+
+#define evb__lock_acquire case_acquire
+#define evb__lock_release case_release
+#define evb__clock_mono   case_clock
+#define evb__park         case_park
 #include "pool/pool.c"
 #include "pool/timer.c"
 #include "pool/worker.c"
@@ -44,6 +53,7 @@ struct idle_case {
     uint32_t workers, parked; /* parked: bits */
     uint32_t capacity;        /* of inject; 0: 2 */
     uint32_t inside;          /* simple tasks before the threads begin */
+    uint32_t calm;            /* the workers let tasks gather: worker.c */
     const char *timers;       /* armed before the threads begin, as in a script */
     bool refused;             /* a submit may find the pool closed */
     int preemptions, spurious, stale_reads;
@@ -57,19 +67,22 @@ struct item {
     struct evb__runnable runnable; /* first */
     uint32_t by, number;
     char kind;
-    int64_t due; /* timers: not before */
+    int64_t due, latest, id; /* timers: not before, not a step of the wheel after */
     bool done;
 };
 
 /* Plain words are no part of the model: one fiber runs at a time. */
 static struct {
     evb_pool *pool;
+    struct evb__mutex lock;
     struct evb__self selves[CASE_THREADS];
     EVB__ATOMIC(uint32_t) ran[CASE_THREADS + 1], began, child;
     uint64_t payload[CASE_THREADS + 1][TASKS];
     struct item items[CASE_THREADS + 1][TASKS];
     uint32_t accepted[CASE_THREADS + 1], finished, discarded, long_ones, stopped;
-    int64_t now;
+    struct evb__alarm *alarm;
+    uint32_t alarms;
+    int64_t now, alarm_due;
 } st;
 
 static const struct idle_case *this_case(void)
@@ -78,6 +91,19 @@ static const struct idle_case *this_case(void)
 }
 
 /* ---- stand-ins ---- */
+
+/* The pool's lock has shapes of its own: shapes_pool_lock.c. */
+static void case_acquire(struct evb__lock *lock)
+{
+    (void)lock;
+    evb__mutex_lock(&st.lock);
+}
+
+static void case_release(struct evb__lock *lock)
+{
+    (void)lock;
+    evb__mutex_unlock(&st.lock);
+}
 
 static int64_t case_clock(void)
 {
@@ -89,7 +115,8 @@ static int32_t case_park(EVB__ATOMIC(uint32_t) *word, uint32_t expected, int64_t
     int64_t until = st.now + timeout_ns;
     int32_t rc = evb__park(word, expected, timeout_ns);
 
-    if (rc == EVB_ETIMEDOUT && timeout_ns > 0 && st.now < until) st.now = until;
+    /* Who has been woken meanwhile was not left asleep: that is the system being slow. */
+    if (rc == EVB_ETIMEDOUT && timeout_ns > 0 && st.now < until && *word == expected) st.now = until;
     return rc;
 }
 
@@ -139,7 +166,7 @@ static void task(void *arg)
 
     begin(item);
     explore_check(st.now >= item->due, "a timer was early");
-    explore_check(item->due == 0 || st.now < item->due + 2 * TICK_NS, "a timer was slept past");
+    explore_check(item->due == 0 || st.now < item->latest + 2 * TICK_NS, "a timer was slept past");
     if (item->kind == 'l') {
         step(&st.began);
         wait_for(&st.began, st.long_ones);
@@ -152,6 +179,26 @@ static void task(void *arg)
     st.finished++;
     explore_cover("ran");
     step(&st.ran[item->by]);
+}
+
+static void set_alarm(void)
+{
+    st.alarm_due = st.now + TICK_NS;
+    evb__alarm_set(st.alarm, st.alarm_due);
+}
+
+static void alarm_rings(void *arg)
+{
+    (void)arg;
+    explore_check(++st.alarms <= 2, "an alarm ran once too often");
+    explore_check(st.now >= st.alarm_due, "an alarm was early");
+    explore_check(st.now < st.alarm_due + 2 * TICK_NS, "an alarm was slept past");
+    if (st.alarms == 1) {
+        set_alarm();
+        return;
+    }
+    explore_cover("rang twice");
+    step(&st.began);
 }
 
 static void run_item(struct evb__runnable *runnable, bool discarded)
@@ -206,12 +253,13 @@ static void submit(uint32_t by, char kind)
     answered(by, evb_pool_submit(st.pool, task, next_item(by, kind), 0));
 }
 
-static void submit_two(uint32_t by)
+static void submit_several(uint32_t by, char kind, uint32_t n)
 {
-    void *args[2] = {next_item(by, 'l'), NULL};
+    void *args[4];
 
-    args[1] = next_item(by, 'l');
-    explore_check(evb_pool_submit_many(st.pool, task, args, 2) == 2, "refused");
+    for (uint32_t i = 0; i < n; i++)
+        args[i] = next_item(by, kind);
+    explore_check(evb_pool_submit_many(st.pool, task, args, n) == (int32_t)n, "refused");
 }
 
 static void submit_timer_in(uint32_t by, char kind, int64_t ticks)
@@ -219,7 +267,20 @@ static void submit_timer_in(uint32_t by, char kind, int64_t ticks)
     struct item *item = next_item(by, kind);
 
     item->due = st.now + ticks * TICK_NS;
-    answered(by, evb_pool_submit_after(st.pool, ticks * TICK_NS, task, item));
+    item->latest = INT64_MAX - 2 * TICK_NS; /* the clock is read in the call */
+    item->id = evb_pool_submit_after(st.pool, ticks * TICK_NS, task, item);
+    item->latest = st.now + ticks * TICK_NS;
+    answered(by, item->id);
+}
+
+static void cancel(void)
+{
+    struct item *item = &st.items[BY_SETUP][0];
+
+    if (evb_pool_cancel(st.pool, item->id) != EVB_OK) return;
+    explore_cover("canceled");
+    begin(item);
+    st.discarded++;
 }
 
 static void end(uint32_t mode)
@@ -246,10 +307,22 @@ static void call(uint32_t by, const char **script)
         submit(by, what);
         break;
     case 'm':
-        submit_two(by);
+        submit_several(by, 'l', 2);
+        break;
+    case 'b':
+        submit_several(by, 's', 4);
+        break;
+    case 'c':
+        cancel();
         break;
     case 'r':
         evb__pool_schedule(st.pool, &next_item(by, 's')->runnable);
+        break;
+    case 'a':
+        set_alarm();
+        break;
+    case 'A':
+        wait_for(&st.began, st.long_ones);
         break;
     case 'w':
         wait_for(&st.ran[by], st.accepted[by]);
@@ -310,7 +383,8 @@ static void make_pool(uint32_t workers)
     evb_ring_opts inject = {.capacity = capacity, .elem_bytes = sizeof(struct evb__task)};
     evb_pool *pool = evb__zalloc(sizeof *pool, 128);
 
-    evb__mutex_init(&pool->lock);
+    evb__mutex_init(&st.lock);
+    pool->asymmetric = evb__barrier_asymmetric();
     pool->generation = evb__process_generation();
     pool->threads = pool->started = workers;
     pool->spin_us = UINT32_MAX;
@@ -329,13 +403,14 @@ static void make_pool(uint32_t workers)
         w->pool = pool;
         w->index = i;
         w->random = i;
+        w->calm = this_case()->calm;
         explore_name(&w->local, sizeof w->local, "local[%u]", i);
         explore_name(&w->woken, 4, "woken[%u]", i);
     }
     st.pool = pool;
     explore_name(&pool->idle, 8, "idle");
     explore_name(&pool->state, 4, "state");
-    explore_name(&pool->keeper, 4, "keeper");
+    explore_name(&pool->keeper, 8, "keeper");
     explore_name(&pool->next_due, 8, "next_due");
     explore_name(&pool->overflow, 8, "overflow");
     explore_name(pool->inject, sizeof *pool->inject, "inject");
@@ -354,7 +429,8 @@ static void setup(void)
     make_pool(c->workers);
     for (uint32_t t = 0; t < CASE_THREADS && c->script[t] != NULL; t++)
         for (const char *s = c->script[t]; *s != '\0'; s++)
-            st.long_ones += *s == 'm' ? 2 : *s == 'l' || *s == 'k';
+            st.long_ones += *s == 'm' ? 2 : *s == 'l' || *s == 'k' || *s == 'a';
+    st.alarm = evb__alarm_make(st.pool, alarm_rings, NULL);
     while (*timers != '\0')
         call(BY_SETUP, &timers);
     for (uint32_t i = 0; i < c->inside; i++) {
@@ -371,6 +447,7 @@ static void finish(void)
     uint32_t accepted = 0;
 
     evb_pool_destroy(st.pool);
+    explore_check(evb__alarm_free(st.alarm, NULL), "an alarm runs on");
     explore_check(!explore_blocks_alive(st.pool), "not freed at the end");
     for (uint32_t by = 0; by <= CASE_THREADS; by++) {
         accepted += st.accepted[by];
@@ -410,8 +487,23 @@ const struct idle_case cases[] = {
      ENOUGH,
      .covers = {"ran"}},
     {.name = "two_submitters_and_a_worker", .workers = 1, .script = {"sw", "sw"}, ENOUGH, .covers = {"ran"}},
+    {.name = "submit_to_a_worker_that_lets_tasks_gather",
+     .workers = 1,
+     .capacity = 8,
+     .calm = 16,
+     .script = {"sw"},
+     ENOUGH,
+     .covers = {"ran"}},
 
     /* ---- no work beside a sleeping worker ---- */
+    {.name = "two_long_tasks_of_two_submitters_to_workers_that_let_tasks_gather",
+     .workers = 2,
+     .parked = 2,
+     .capacity = 8,
+     .calm = 16,
+     .script = {"lw", "lw"},
+     ENOUGH,
+     .covers = {"ran"}},
     {.name = "two_long_tasks_wake_two_workers",
      .workers = 2,
      .parked = 3,
@@ -440,6 +532,13 @@ const struct idle_case cases[] = {
      .workers = 2,
      .parked = 2,
      .script = {"mw"},
+     ENOUGH,
+     .covers = {"ran"}},
+    {.name = "a_batch_of_short_tasks_is_run_by_two",
+     .workers = 2,
+     .parked = 2,
+     .capacity = 4,
+     .script = {"bw"},
      ENOUGH,
      .covers = {"ran"}},
     {.name = "a_task_submits_and_runs_on",
@@ -512,6 +611,12 @@ const struct idle_case cases[] = {
      .spurious = EXPLORE_NONE,
      ENOUGH,
      .covers = {"ran"}},
+    {.name = "an_earlier_timer_against_a_keeper_whose_time_was_canceled",
+     .workers = 1,
+     .timers = "25",
+     .script = {"c3w"},
+     ENOUGH,
+     .covers = {"ran", "canceled"}},
     {.name = "a_keeper_that_works_leaves_the_time_to_another",
      .workers = 2,
      .parked = 3,
@@ -523,6 +628,27 @@ const struct idle_case cases[] = {
      .workers = 2,
      .parked = 1,
      .script = {"2klw"},
+     .spurious = EXPLORE_NONE,
+     ENOUGH,
+     .covers = {"ran"}},
+    {.name = "an_alarm_sets_itself_beside_a_later_timer",
+     .workers = 2,
+     .parked = 3,
+     .script = {"4aAw"},
+     .spurious = EXPLORE_NONE,
+     ENOUGH,
+     .covers = {"ran", "rang twice"}},
+    {.name = "an_alarm_sets_itself_before_a_task_that_waits_for_it",
+     .workers = 2,
+     .parked = 3,
+     .script = {"a1kAw"},
+     .spurious = EXPLORE_NONE,
+     ENOUGH,
+     .covers = {"ran", "rang twice"}},
+    {.name = "an_alarm_sets_itself_against_an_earlier_timer",
+     .workers = 1,
+     .parked = 1,
+     .script = {"a", "1w"},
      .spurious = EXPLORE_NONE,
      ENOUGH,
      .covers = {"ran"}},

@@ -490,7 +490,7 @@ static void hold(void *arg)
 static bool somebody_waits(void *arg)
 {
     (void)arg;
-    return evb__ld_acq(&pool->waiters) != 0;
+    return EVB__RING_LD_ACQ(&pool->waiters) != 0;
 }
 
 static void cancel_or_open(uint32_t index, void *arg)

@@ -9,9 +9,10 @@
     (UINT64_C(1) << 47) /* ticks of the wheel: more milliseconds than an int64_t of nanoseconds has */
 
 static struct evb__wheel wheel;
-static struct evb__wheel_entry entries[ENTRIES];
+static struct evb__wheel_entry lower[EVB__WHEEL_CHUNK], upper[EVB__WHEEL_CHUNK];
+static struct evb__wheel_entry *const chunks[] = {lower, upper};
 static bool inside[ENTRIES];
-static uint64_t due[ENTRIES];
+static uint64_t due[ENTRIES], turn[ENTRIES], turns; /* turn: those of one tick come in the order of adding */
 
 static uint64_t below(uint64_t bound)
 {
@@ -20,11 +21,9 @@ static uint64_t below(uint64_t bound)
 
 static void start(uint64_t now)
 {
-    evb__wheel_init(&wheel, now);
-    for (uint32_t i = 0; i < ENTRIES; i++) {
-        entries[i] = (struct evb__wheel_entry){.next = NULL};
+    evb__wheel_init(&wheel, now, chunks);
+    for (uint32_t i = 0; i < ENTRIES; i++)
         inside[i] = false;
-    }
 }
 
 static uint64_t earliest(void)
@@ -48,21 +47,45 @@ static void next_is_not_late(void)
     CHECK(next >= wheel.now);
 }
 
+static struct evb__wheel_entry *entry(uint32_t i)
+{
+    return &chunks[i / EVB__WHEEL_CHUNK][i % EVB__WHEEL_CHUNK];
+}
+
+/* What adding and taking out answer is how the next tick is known without asking. */
 static void add(uint32_t i, uint64_t tick)
 {
-    entries[i].tick = tick;
-    evb__wheel_add(&wheel, &entries[i]);
+    uint64_t before = evb__wheel_next(&wheel), next;
+
+    entry(i)->tick = tick;
+    next = evb__wheel_add(&wheel, i);
     due[i] = tick > wheel.now ? tick : wheel.now; /* one in the past is due at once */
+    turn[i] = ++turns;
     inside[i] = true;
-    EQ(entries[i].tick, due[i]);
-    CHECK(entries[i].prev != NULL);
+    EQ(entry(i)->tick, due[i]);
+    CHECK(next <= due[i]);
+    EQ(evb__wheel_next(&wheel), next < before ? next : before);
 }
 
 static void take_out(uint32_t i)
 {
-    evb__wheel_remove(&wheel, &entries[i]);
+    uint64_t before = evb__wheel_next(&wheel), was = evb__wheel_remove(&wheel, i);
+
     inside[i] = false;
-    EQ_PTR(entries[i].prev, NULL);
+    CHECK(was >= before);
+    if (was != before) EQ(evb__wheel_next(&wheel), before);
+}
+
+/* The one to be expired next. */
+static uint32_t first(void)
+{
+    uint32_t least = ENTRIES;
+
+    for (uint32_t i = 0; i < ENTRIES; i++)
+        if (inside[i] &&
+            (least == ENTRIES || due[i] < due[least] || (due[i] == due[least] && turn[i] < turn[least])))
+            least = i;
+    return least;
 }
 
 /* Everything up to that tick, the earliest first. Answers how many. */
@@ -72,18 +95,14 @@ static uint32_t expire(uint64_t upto)
     uint32_t n = 0;
 
     for (;; n++) {
-        uint64_t least = earliest();
-        const struct evb__wheel_entry *entry = evb__wheel_expire(&wheel, upto);
-        size_t i = (size_t)(entry - entries);
+        uint32_t least = first(), i = evb__wheel_expire(&wheel, upto);
 
-        if (entry == NULL) {
-            CHECK(least > upto);
+        if (i == EVB__WHEEL_NONE) {
+            CHECK(least == ENTRIES || due[least] > upto);
             break;
         }
-        CHECK(i < ENTRIES && inside[i]);
-        EQ(due[i], least);
-        CHECK(least <= upto);
-        EQ_PTR(entry->prev, NULL);
+        EQ(i, least);
+        CHECK(due[i] <= upto);
         inside[i] = false;
     }
     EQ(wheel.now, upto > before ? upto : before);
@@ -158,6 +177,7 @@ static void random_life(uint64_t now, uint32_t steps)
     CHECK(expired > 0 && removed > 0);
     (void)expire(UINT64_MAX - 1); /* as a pool's shutdown does: everything, in order */
     EQ(evb__wheel_next(&wheel), UINT64_MAX);
+    EQ(wheel.levels, 0);
     for (uint32_t level = 0; level < EVB__WHEEL_LEVELS; level++)
         EQ(wheel.occupied[level], 0);
 }
@@ -175,9 +195,9 @@ TEST(an_empty_wheel_has_nothing_and_moves_on)
 {
     start(7);
     EQ(evb__wheel_next(&wheel), UINT64_MAX);
-    EQ_PTR(evb__wheel_expire(&wheel, 1000000), NULL);
+    EQ(evb__wheel_expire(&wheel, 1000000), EVB__WHEEL_NONE);
     EQ(wheel.now, 1000000);
-    EQ_PTR(evb__wheel_expire(&wheel, 3), NULL);
+    EQ(evb__wheel_expire(&wheel, 3), EVB__WHEEL_NONE);
     EQ(wheel.now, 1000000); /* never back */
 }
 
@@ -202,14 +222,27 @@ TEST(entries_added_while_others_expire_keep_the_order)
     for (uint32_t i = 0; i < ENTRIES / 2; i++)
         add(i, 1000 + below(10000));
     for (uint32_t i = ENTRIES / 2; i < ENTRIES; i++) {
-        uint64_t least = earliest();
-        const struct evb__wheel_entry *entry = evb__wheel_expire(&wheel, 20000);
+        uint32_t least = first();
 
-        EQ(due[entry - entries], least);
-        inside[entry - entries] = false;
-        add(i, least + below(2000)); /* a periodic timer */
+        EQ(evb__wheel_expire(&wheel, 20000), least);
+        inside[least] = false;
+        add(i, due[least] + below(2000)); /* a periodic timer */
     }
     EQ(expire(20000), ENTRIES / 2);
+}
+
+TEST(entries_of_one_tick_expire_in_the_order_in_which_they_were_added)
+{
+    for (uint32_t bits = 0; bits < 46; bits++) {
+        uint64_t tick = below(LIMIT / 4) + (UINT64_C(1) << bits);
+
+        start(tick - (UINT64_C(1) << bits));
+        for (uint32_t i = 0; i < ENTRIES; i++) {
+            add(i, tick);
+            if (i % 8 == 7) EQ(expire(wheel.now + (tick - wheel.now) / 2), 0); /* they move down */
+        }
+        EQ(expire(tick), ENTRIES);
+    }
 }
 
 int main(int argc, char **argv)
@@ -218,6 +251,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(the_wheel_does_what_a_sorted_list_does),
         cmocka_unit_test(an_empty_wheel_has_nothing_and_moves_on),
         cmocka_unit_test(every_distance_is_found_to_the_tick),
+        cmocka_unit_test(entries_of_one_tick_expire_in_the_order_in_which_they_were_added),
         cmocka_unit_test(entries_added_while_others_expire_keep_the_order),
     };
     return EVB_TEST_MAIN("pool_wheel", tests, argc, argv);
