@@ -2,6 +2,7 @@
 /* META, segment headers, frames and events as bytes. */
 #include "store/format.h"
 
+#include <evbus/bus.h>
 #include <string.h>
 #include "store/crc32c.h"
 #include "topic/dialect.h"
@@ -269,7 +270,8 @@ int32_t evb__event_measure(const evb_record *record, const char *stream, size_t 
     if (record->key == NULL && record->key_len != 0) return EVB_EINVAL;
     if (record->flags != 0 || record->reserved0 != 0) return EVB_EINVAL;
     topic_size = strnlen(record->topic, EVB__NAME_MAX + 1);
-    if (evb__topic_check(evb__dialect(0), record->topic, topic_size) != EVB_OK) return EVB_EINVAL;
+    if (evb__topic_check(evb__dialect(EVB_TOPICS_DOT), record->topic, topic_size) != EVB_OK)
+        return EVB_EINVAL;
     if (record->key_len > EVB__RECORD_KEY_MAX || record->size > UINT32_MAX / 2) return EVB_ETOOBIG;
     if (record->event_id != NULL) meta += EVB__EVENT_ID;
     if (record->time_ns != 0) meta += 8;
@@ -398,7 +400,7 @@ static const unsigned char *cut_text(struct cut *c, size_t size)
     return p;
 }
 
-static void take_headers(struct cut *c, struct evb__entry *e)
+static void take_headers(struct cut *c, struct evb__event_view *e)
 {
     e->header_count = cut16(c);
     e->headers = c->at;
@@ -410,7 +412,7 @@ static void take_headers(struct cut *c, struct evb__entry *e)
     }
 }
 
-static void take_meta(struct cut *c, uint16_t flags, struct evb__entry *e)
+static void take_meta(struct cut *c, uint16_t flags, struct evb__event_view *e)
 {
     const unsigned char *p;
 
@@ -435,9 +437,9 @@ static void take_meta(struct cut *c, uint16_t flags, struct evb__entry *e)
     if ((flags & HAS_HEADERS) != 0) take_headers(c, e);
 }
 
-int64_t evb__event_take(const unsigned char *from, size_t size, struct evb__entry *ret)
+int64_t evb__event_take(const unsigned char *from, size_t size, struct evb__event_view *ret)
 {
-    struct evb__entry e = {0};
+    struct evb__event_view e = {0};
     struct cut meta;
     size_t meta_len, left;
     uint16_t flags;
@@ -460,7 +462,7 @@ int64_t evb__event_take(const unsigned char *from, size_t size, struct evb__entr
     return (int64_t)(EVB__EVENT_HEADER + evb__round8(meta_len) + evb__round8(e.data_len));
 }
 
-void evb__event_headers(const struct evb__entry *entry, evb_header *ret_headers)
+void evb__event_headers(const struct evb__event_view *entry, evb_header *ret_headers)
 {
     const unsigned char *p = entry->headers;
 

@@ -88,7 +88,7 @@ struct evb__frame {
 };
 
 /* An event inside a frame: views into it. */
-struct evb__entry {
+struct evb__event_view {
     const unsigned char *data, *id, *key, *headers;
     const char *topic; /* NULL: the stream's name */
     uint32_t data_len, key_len, schema_type, schema_version;
@@ -144,8 +144,8 @@ int32_t evb__event_measure(const evb_record *record, const char *stream, size_t 
 /* Writes it, as measured, and answers the end. */
 unsigned char *evb__event_put(unsigned char *to, const evb_record *record, const char *stream);
 /* Bytes of the event that begins there, or EVB_ECORRUPT. */
-int64_t evb__event_take(const unsigned char *from, size_t size, struct evb__entry *ret);
+int64_t evb__event_take(const unsigned char *from, size_t size, struct evb__event_view *ret);
 /* entry->header_count headers, as views. */
-void evb__event_headers(const struct evb__entry *entry, evb_header *ret_headers);
+void evb__event_headers(const struct evb__event_view *entry, evb_header *ret_headers);
 
 #endif

@@ -169,7 +169,7 @@ static void same_text(const void *a, size_t a_size, const void *b, size_t b_size
 
 static void there_and_back(const evb_record *r, const char *stream)
 {
-    struct evb__entry e;
+    struct evb__event_view e;
     evb_header headers[8];
     unsigned char *bytes;
     size_t size;
@@ -240,7 +240,7 @@ TEST(rubbish_is_refused_or_stays_within_its_bytes)
     (void)evb__event_put(good, &record, "s");
     bytes = malloc(size);
     for (uint32_t round = 0; round < 200000; round++) {
-        struct evb__entry e;
+        struct evb__event_view e;
         int64_t took;
 
         memcpy(bytes, good, size);
