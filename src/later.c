@@ -26,19 +26,6 @@
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 #endif
 
-/* ---- Request and reply (bus.h). */
-
-int32_t evb_request(evb_bus *bus, const char *topic, const void *data, size_t size, int64_t timeout_ns,
-                    const evb_event **ret_reply)
-{
-    return EVB_ENOTSUP;
-}
-
-int32_t evb_reply(const evb_event *request, const void *data, size_t size)
-{
-    return EVB_ENOTSUP;
-}
-
 /* ---- Queued subscriptions and their dead letters (queue.h). */
 
 int32_t evb_sub_forget(evb_bus *bus, const char *name, uint32_t force)
@@ -47,11 +34,6 @@ int32_t evb_sub_forget(evb_bus *bus, const char *name, uint32_t force)
 }
 
 int32_t evb_sub_seek(evb_sub *sub, uint64_t position)
-{
-    return EVB_ENOTSUP;
-}
-
-int32_t evb_sub_skip_key(evb_sub *sub, const void *key, uint32_t key_len)
 {
     return EVB_ENOTSUP;
 }

@@ -8,9 +8,8 @@
  * file and allocates nothing for an event. Queued subscriptions (queue.h) and a store (store.h) join the
  * same bus and are reached by the same emit; evb_publish does so with options.
  *
- * Not in 0.1.0, so that the call answers EVB_ENOTSUP: ttl_ns, dedup_id and EVB_RETAIN of a publish,
- * evb_request and evb_reply, a bus with a store or with schemas (without a store EVB_DURABLE and stream
- * are EVB_EINVAL); and the order per key: keys are carried and serve EVB_OVERFLOW_CONFLATE.
+ * Not in 0.1.0, so that the call answers EVB_ENOTSUP: a bus with a store or with schemas (without a store
+ * EVB_DURABLE and stream are EVB_EINVAL).
  *
  * TOPICS AND PATTERNS
  * A topic is a name in tokens: "flight.JFK.LAX". A pattern is a topic that may contain wildcards. Names have
@@ -171,7 +170,7 @@ typedef struct evb_bus_opts {
     uint32_t dialect;           /* EVB_TOPICS_*; default EVB_TOPICS_DOT */
     uint32_t max_payload_bytes; /* largest payload; 0 = 1 MiB, UINT32_MAX = no limit */
     uint32_t listener_warning;  /* listeners of one pattern that are no leak; 0 = 64, UINT32_MAX = any */
-    uint32_t dedup_window;      /* ids remembered to recognise duplicates; 0 = 65536 */
+    uint32_t dedup_window;      /* ids remembered to recognise duplicates; 0 = 65536. See dedup_id */
     uint32_t flags;             /* 0: none is defined yet */
     int64_t drain_timeout_ns;   /* for queues to finish in evb_bus_destroy; 0 = 5 s, INT64_MAX = no limit */
     const char *name;           /* for logs and pictures, copied, cut at 63 bytes; NULL = none */
@@ -199,7 +198,8 @@ EVB_API int32_t evb_bus_create(const evb_bus_opts *opts, evb_bus **ret_bus);
  * delayed, retried and in flight), flushes the store. Handlers of the bus' own queues may still publish,
  * because the drain waits for their events: a chain of queues runs to its end. Consumers that pull get what is
  * left and then EVB_ECLOSED; what they do not take, and what a paused subscription holds, keeps the drain
- * waiting. Listeners stay, and so do emits that reach only listeners. Calling it again goes on with it.
+ * waiting. Listeners stay, and so do emits that reach only listeners. Requests wait on until the drain is
+ * over, and end with EVB_ECLOSED then. Calling it again goes on with it.
  *
  * Parameters: bus: not NULL. timeout_ns: nanoseconds for all of it, EVB_FOREVER, or 0 = only begin.
  * Returns: EVB_OK: nothing is left.
@@ -224,9 +224,9 @@ EVB_API int32_t evb_bus_drain(evb_bus *bus, int64_t timeout_ns);
  * Ownership: ends here. Topic handles, subscriptions, retained events and loans that are still held answer
  *   EVB_ECLOSED and must be released as always; they may outlive the bus.
  * Threads: owner (no other call on the bus may run or begin; emits that are under way on other threads,
- *   their listeners, filters and hooks, are waited for. evb_topic_emit and evb_topic_publish on a handle
- *   that is still open, and what the handlers of its own queues call, may begin at any time: in the end
- *   they answer EVB_ECLOSED).
+ *   their listeners, filters and hooks, are waited for, and requests that wait are sent home with
+ *   EVB_ECLOSED. evb_topic_emit and evb_topic_publish on a handle that is still open, and what the handlers
+ *   of its own queues call, may begin at any time: in the end they answer EVB_ECLOSED).
  * Cost: may block (while queues drain and callbacks run on other threads); does not allocate; may make
  *   system calls (to sleep, and membarrier).
  * Errors: none.
@@ -254,7 +254,9 @@ enum {
 };
 
 /* Registers a listener: fn is called for every event whose topic matches the pattern. Node's on(). The same
- * function may be registered any number of times; each registration has its own id. When a pattern gets more
+ * function may be registered any number of times; each registration has its own id. Inside this call fn gets
+ * what the topics of the pattern keep (EVB_RETAIN, see RETAINED EVENTS), before the id is known; until it has
+ * had all of it nothing else reaches it. Its results are reported as always. When a pattern gets more
  * than listener_warning listeners, one log line "listener_leak_suspected" says so, once for each pattern as
  * long as it has any.
  *
@@ -267,8 +269,10 @@ enum {
  *   evb_listen for a function that gives it back.
  * Threads: any thread.
  * Cost: does not block; allocates (a cache line a listener; wildcards also nodes for their tokens); may make
- *   system calls (membarrier; the log line).
- * Errors: EVB_EINVAL: a NULL argument, or a pattern that is not valid in the dialect: see TOPICS AND
+ *   system calls (membarrier; the log line). Once a publish has used EVB_RETAIN a wildcard also walks over the
+ *   names of all topics that keep something, holding up such publishes meanwhile.
+ * Errors: EVB_ERECURSION: there is something to show, and 64 emits of this thread are under way, or a hook
+ *   runs. EVB_EINVAL: a NULL argument, or a pattern that is not valid in the dialect: see TOPICS AND
  *   PATTERNS. EVB_EFULL: the bus has 4 194 303 listeners. EVB_ENOMEM: no memory. EVB_ECLOSED: the bus is
  *   being destroyed. EVB_EFORKED: the bus was made before fork.
  * Since: 0.1.0
@@ -282,7 +286,7 @@ EVB_API int64_t evb_on(evb_bus *bus, const char *pattern, evb_handler fn, void *
  * Ownership: as evb_on.
  * Threads: any thread.
  * Cost: does not block; allocates; may make system calls (membarrier).
- * Errors: EVB_EINVAL, EVB_EFULL, EVB_ENOMEM, EVB_ECLOSED, EVB_EFORKED: as evb_on.
+ * Errors: EVB_EINVAL, EVB_EFULL, EVB_ENOMEM, EVB_ECLOSED, EVB_ERECURSION, EVB_EFORKED: as evb_on.
  * Since: 0.1.0
  */
 EVB_API int64_t evb_once(evb_bus *bus, const char *pattern, evb_handler fn, void *user);
@@ -295,7 +299,7 @@ EVB_API int64_t evb_once(evb_bus *bus, const char *pattern, evb_handler fn, void
  * Ownership: as evb_on.
  * Threads: any thread.
  * Cost: does not block; allocates; may make system calls (membarrier).
- * Errors: EVB_EINVAL, EVB_EFULL, EVB_ENOMEM, EVB_ECLOSED, EVB_EFORKED: as evb_on.
+ * Errors: EVB_EINVAL, EVB_EFULL, EVB_ENOMEM, EVB_ECLOSED, EVB_ERECURSION, EVB_EFORKED: as evb_on.
  * Since: 0.1.0
  */
 EVB_API int64_t evb_prepend(evb_bus *bus, const char *pattern, evb_handler fn, void *user);
@@ -311,7 +315,7 @@ EVB_API int64_t evb_prepend(evb_bus *bus, const char *pattern, evb_handler fn, v
  * Threads: any thread.
  * Cost: does not block; allocates; may make system calls (membarrier).
  * Errors: EVB_EINVAL: as evb_on, or an unknown flag. EVB_ENOTSUP: struct_size as in base.h. EVB_EFULL,
- *   EVB_ENOMEM, EVB_ECLOSED, EVB_EFORKED: as evb_on.
+ *   EVB_ENOMEM, EVB_ECLOSED, EVB_ERECURSION, EVB_EFORKED: as evb_on.
  * Since: 0.1.0
  */
 EVB_API int64_t evb_listen(evb_bus *bus, const char *pattern, const evb_listen_opts *opts, evb_handler fn,
@@ -450,7 +454,7 @@ typedef struct evb_publish_opts {
     int64_t delay_ns;          /* delivered later, up to 10 years, to queues only, not with a key. 0 = now */
     int64_t ttl_ns;            /* then it expires unless in flight; a queue's ttl_ns may be less. 0 = never */
     int64_t timeout_ns;        /* for all waiting for full blocking queues; 0 = no limit, see EVB_NOWAIT */
-    const char *dedup_id;      /* seen within the window: a duplicate, result 0. NULL = never one */
+    const char *dedup_id;      /* 1 to 255 bytes, copied; see DUPLICATES. NULL = never one */
     const char *stream;        /* the stream a persisted event is appended to; NULL = the topic */
     uint64_t *ret_sequence;    /* the event's sequence; of a duplicate: the first one's. May be NULL */
     uint64_t *ret_position;    /* its position in the store, 0 = not persisted. May be NULL */
@@ -458,6 +462,24 @@ typedef struct evb_publish_opts {
     uint32_t refused_cap;      /* bytes at ret_refused, NUL included */
     uint32_t reserved;         /* 0 */
 } evb_publish_opts;
+
+/* RETAINED EVENTS. With EVB_RETAIN the topic keeps the event: the last one, until an empty payload clears it
+ * (which is published as any other), its ttl_ns is over, or it is the oldest of more than 65 536 topics. A
+ * publish that fails changes nothing. A delay is EVB_EINVAL. Whoever comes later, a listener inside evb_on and
+ * its kin, a queue with its first member, gets what the topics of its pattern keep, in order of publication,
+ * marked EVB_EVENT_RETAINED, before anything else. While others publish with EVB_RETAIN it gets each event
+ * once, shown or as everybody gets it, and of a topic never an older one after a newer; values that are
+ * replaced before they are shown are left out. (Only if new ones have kept coming for 64 turns is it let in
+ * before it has seen the last of them.) A queue drops by its overflow policy what does not fit, rejecting and
+ * blocking ones the newer; dropped ones are counted. */
+
+/* DUPLICATES. A publish whose dedup_id has been published before, on whatever topic of the bus, is a
+ * duplicate: it answers 0 with the first one's sequence, reaches nobody, and EVB_MANDATORY does not apply to
+ * it. An id is remembered when its publish has succeeded (also if it reached nobody), before the listeners
+ * run; one that failed is not. The window is the last dedup_window ids of the bus and two minutes of the
+ * monotonic clock, whichever is less. Of several threads that publish one id at the same time one goes first
+ * and the others wait, up to their timeout_ns, for what becomes of it; with EVB_NOWAIT and inside a callback
+ * they get EVB_EAGAIN instead. An id takes its bytes and about 60 more. */
 
 /* One event of evb_publish_many. Its layout is frozen. */
 typedef struct evb_message {
@@ -519,11 +541,13 @@ EVB_API int32_t evb_emit(evb_bus *bus, const char *topic, const void *data, size
  * Cost: may block (a full queue with EVB_OVERFLOW_BLOCK, an append that waits for the disk); may allocate
  *   (when a queue matches); may make system calls (to wake a worker).
  * Errors: EVB_EFULL: a rejecting queue is full, or a blocking one with EVB_NOWAIT; named in ret_refused,
- *   as for the next two. EVB_ETIMEDOUT: a blocking one stayed full. EVB_EDEADLK: would wait inside a
- *   callback. EVB_ENOROUTE: nobody there and EVB_MANDATORY. EVB_ECLOSED: draining or destroyed.
- *   EVB_ETOOBIG: payload, key or headers above their limit, or above what a queue can ever hold, which is
- *   named, too. EVB_EINVAL: as evb_emit, an unknown flag, a negative time, a delay with a key or above
- *   ten years, a key or value that is NULL with a length, a header without name. EVB_ENOSPC, EVB_EIO,
+ *   as for the next two. EVB_ETIMEDOUT: a blocking one stayed full, or another publish of dedup_id took as
+ *   long. EVB_EDEADLK: would wait inside a callback. EVB_EAGAIN: another thread is publishing dedup_id, and
+ *   this one may not wait: EVB_NOWAIT, or inside a callback. EVB_ENOROUTE: nobody there and EVB_MANDATORY.
+ *   EVB_ECLOSED: draining or destroyed. EVB_ETOOBIG: payload, key, headers or dedup_id above their limit, or
+ *   above what a queue can ever hold, which is named, too. EVB_EINVAL: as evb_emit, an unknown flag, a
+ *   negative time, a delay with a key, with EVB_RETAIN or above ten years, a key or value that is NULL with a length, a header
+ *   without name, an empty dedup_id. EVB_ENOSPC, EVB_EIO,
  *   EVB_EPOISONED: the store could not append. EVB_ENOMEM: no memory for the copy. EVB_ERECURSION,
  *   EVB_EFORKED: as evb_emit. EVB_ENOTSUP: struct_size as in base.h; what is not in 0.1.0, see the top.
  * Since: 0.1.0
@@ -592,7 +616,7 @@ EVB_API int32_t evb_topic_emit(evb_topic *topic, const void *data, size_t size);
  * Ownership: everything is copied.
  * Threads: any thread, not from a callback if it would wait.
  * Cost: may block; may allocate; may make system calls: as evb_publish.
- * Errors: EVB_EFULL, EVB_ETIMEDOUT, EVB_EDEADLK, EVB_ENOROUTE, EVB_ECLOSED, EVB_ETOOBIG, EVB_EINVAL,
+ * Errors: EVB_EFULL, EVB_ETIMEDOUT, EVB_EDEADLK, EVB_EAGAIN, EVB_ENOROUTE, EVB_ECLOSED, EVB_ETOOBIG, EVB_EINVAL,
  *   EVB_ENOSPC, EVB_EIO, EVB_EPOISONED, EVB_ENOMEM, EVB_ERECURSION, EVB_EFORKED, EVB_ENOTSUP: as evb_publish.
  * Since: 0.1.0
  */
@@ -636,7 +660,7 @@ EVB_API int32_t evb_loan(evb_bus *bus, size_t size, void **ret_data);
  * Ownership: on success, 0 included, the loan is the bus'; on failure it stays the caller's.
  * Threads: any thread, not from a callback if it would wait.
  * Cost: may block; may allocate; may make system calls: as evb_publish.
- * Errors: EVB_EFULL, EVB_ETIMEDOUT, EVB_EDEADLK, EVB_ENOROUTE, EVB_ECLOSED, EVB_ETOOBIG, EVB_EINVAL,
+ * Errors: EVB_EFULL, EVB_ETIMEDOUT, EVB_EDEADLK, EVB_EAGAIN, EVB_ENOROUTE, EVB_ECLOSED, EVB_ETOOBIG, EVB_EINVAL,
  *   EVB_ENOSPC, EVB_EIO, EVB_EPOISONED, EVB_ENOMEM, EVB_ERECURSION, EVB_EFORKED, EVB_ENOTSUP: as
  *   evb_publish; EVB_EINVAL also for more than was lent, and for data that is no loan of this bus, as far
  *   as the 16 bytes before it can tell.
@@ -713,36 +737,47 @@ EVB_API const void *evb_event_header(const evb_event *ev, const char *name, uint
 
 /* ---- Calls: request and reply -------------------------------------------------------------------------- */
 
-/* Publishes a request and waits for the first reply. NATS' request-reply, without a reply topic to invent.
+/* Publishes a request and waits for the first reply. NATS' request-reply, without a reply topic to invent:
+ * the event has EVB_EVENT_REQUEST in its flags, and whoever gets it may answer with evb_reply: a listener or
+ * a handler at once, anybody later, in any thread, with the event deferred, pulled or retained. Everything
+ * else about it is as of any other event: a queue's handler that replies and then fails gets it again.
+ * A responder is whoever evb_publish would have counted: a listener that is no monitor and whose filter
+ * agrees, a group that took the event and did not drop it. Who was not counted may reply all the same.
+ * While the bus drains, requests that wait go on waiting, because what the drain waits for may reply. When
+ * the drain is over, done or out of time, whoever has no reply by then goes home with EVB_ECLOSED. (A drain
+ * with a timeout of 0 that answers EVB_EAGAIN is not over.) evb_bus_destroy sends home whom it still finds
+ * waiting when its queues have ended.
  *
- * Parameters: bus, topic, data, size: as evb_publish. timeout_ns: nanoseconds, or EVB_FOREVER; 0 is
- *   EVB_EINVAL. ret_reply: the reply, not NULL.
+ * Parameters: bus, topic, data, size: as evb_publish. timeout_ns: nanoseconds for all of it, waiting for room
+ *   in blocking queues included, or EVB_FOREVER; 0 is EVB_EINVAL. ret_reply: the reply, not NULL.
  * Returns: EVB_OK.
- * Ownership: *ret_reply is the caller's until evb_event_release. A reply that comes too late is dropped and
- *   counted.
+ * Ownership: *ret_reply is the caller's until evb_event_release, and may outlive the bus: an event of its own
+ *   with the request's topic, the reply's data and time, sequence 0. A reply that comes too late is dropped
+ *   and counted.
  * Threads: any thread, not from a callback.
  * Cost: may block; allocates; may make system calls (to sleep).
- * Errors: EVB_ENORESPONDERS: nobody matches the topic, at once. EVB_ETIMEDOUT: no reply in time. EVB_EDEADLK:
- *   inside a callback. EVB_ECLOSED: the bus was drained or destroyed meanwhile. EVB_EFULL, EVB_ETOOBIG,
- *   EVB_EINVAL, EVB_ENOMEM, EVB_EFORKED: as evb_publish.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
+ * Errors: EVB_ENORESPONDERS: there is no responder, said at once. EVB_ETIMEDOUT: no reply in time, or no room
+ *   in a blocking queue. EVB_EDEADLK: inside a callback; nothing is published. EVB_ECLOSED: draining or
+ *   destroyed, or that was over before a reply came. EVB_EFULL, EVB_ETOOBIG, EVB_EINVAL, EVB_ENOMEM,
+ *   EVB_ENOSPC, EVB_EIO, EVB_EPOISONED, EVB_EFORKED: as evb_publish; EVB_ENOMEM also when 65 528 requests of
+ *   this bus wait.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_request(evb_bus *bus, const char *topic, const void *data, size_t size,
                             int64_t timeout_ns, const evb_event **ret_reply);
 
-/* Answers a request (EVB_EVENT_REQUEST in its flags). The first reply wins.
+/* Answers a request (EVB_EVENT_REQUEST in its flags). The first reply wins. It does not settle the event.
  *
- * Parameters: request: the event as the handler got it, or retained. data: size bytes; may be NULL when size
- *   is 0.
- * Returns: EVB_OK: somebody got it.
- * Ownership: data is copied.
+ * Parameters: request: the event as the listener, handler or evb_sub_next got it, as long as it is valid
+ *   there, or retained, as long as you like: also when nobody waits any more, or the bus has ended. data:
+ *   size bytes; may be NULL when size is 0.
+ * Returns: EVB_OK: it was in time, the requester gets it.
+ * Ownership: data is copied. The request stays what it was.
  * Threads: any thread.
  * Cost: does not block; may allocate; may make system calls (to wake the requester).
  * Errors: EVB_ESTALE: replied already, or nobody waits any more. EVB_ENOTSUP: not a request. EVB_EINVAL: NULL
  *   request, or data NULL with size above 0. EVB_ETOOBIG: above max_payload_bytes. EVB_ENOMEM: no memory.
  *   EVB_ECLOSED: the bus was destroyed. EVB_EFORKED: the bus was made before fork.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_reply(const evb_event *request, const void *data, size_t size);

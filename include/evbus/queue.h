@@ -8,8 +8,7 @@
  * reading the bus' store with a cursor.
  *
  * Not in 0.1.0, so that evb_subscribe or the call answers EVB_ENOTSUP: durable subscriptions (evb_sub_seek,
- * evb_sub_forget), ttl_ns, schema, EVB_SUB_KEY_HALT (evb_sub_skip_key), EVB_SUB_DEAD_LETTER_EXPIRED; and the order
- * per key: keys are carried and serve EVB_OVERFLOW_CONFLATE.
+ * evb_sub_forget) and schema.
  *
  * GUARANTEES
  * - Nothing vanishes silently: in every copy of the counters enqueued = acked + dead_lettered + expired +
@@ -20,21 +19,28 @@
  *   when it is handed out.
  * - One thread's publishes to one topic arrive in order; a queue hands out in the order in which it accepted.
  *   What is tried again comes later, behind what has been accepted meanwhile.
+ * - Events with the same key are handled one at a time, in the order in which the queue accepted them, whatever
+ *   the number of handlers: while one is in flight or waits for its retry, the others of its key wait and those
+ *   of all other keys go on. Keys take turns. Keys are compared as they are, not by a hash of theirs.
+ * - An event that is older than its time to live is never handed out. In flight nothing expires.
  * - One slow subscription never delays another.
  *
  * WHAT IT DOES NOT DO
  * - No exactly once: a handler that did its work and died before it settled gets the event again, with
  *   attempt > 1.
  * - No order between keys, and with concurrency above 1 none between events without a key.
- * - A dead letter breaks the order of its key; EVB_SUB_KEY_HALT stops the key instead.
+ * - A dead letter breaks the order of its key; EVB_SUB_KEY_HALT stops the key instead, until the letter is
+ *   redriven (it comes first then), purged or has given way to newer ones, or until evb_sub_skip_key. An event
+ *   that expires, or that overflow drops, does not stop its key.
  *
  * CAVEATS
  * - A handler may publish, but not into a full blocking queue: EVB_EDEADLK. It may not wait for anything in
  *   evbus.
  * - A lease runs for pulled and deferred deliveries only: a handler that still runs is never given its event
  *   twice.
- * - Delays of memory queues follow the monotonic clock; those of durable ones are stored as wall time and
- *   move with it.
+ * - A time to live begins when the event is published, and again when a dead letter is redriven; a retry keeps
+ *   it. Delays and times to live of memory queues follow the monotonic clock; those of durable ones are stored
+ *   as wall time and move with it.
  * - fork, signals, exit, dlclose: as in base.h.
  *
  * A PROGRAM
@@ -114,7 +120,7 @@ typedef struct evb_retry {
 enum {
     EVB_SUB_DISPATCH = 1,             /* the handler runs only inside evb_sub_dispatch */
     EVB_SUB_AT_MOST_ONCE = 2,         /* settled when handed out: no retry, no dead letter */
-    EVB_SUB_KEY_HALT = 4,             /* a dead letter stops its key, see evb_sub_skip_key */
+    EVB_SUB_KEY_HALT = 4,             /* what fails for good stops its key, see evb_sub_skip_key */
     EVB_SUB_DEAD_LETTER_DROPS = 8,    /* what overflow drops becomes a dead letter, reason "maxlen" */
     EVB_SUB_DEAD_LETTER_EXPIRED = 16, /* what expires becomes a dead letter, reason "expired" */
     EVB_SUB_NO_ATTEMPT_RECORD = 32,   /* durable: attempts are not written; a crash does not count as one */
@@ -140,7 +146,7 @@ typedef struct evb_sub_opts {
     uint32_t max_in_flight;   /* of pulled and deferred deliveries; 0 = 256; up to 2^20 */
     evb_retry retry;          /* default: 5 attempts, 100 ms to 30 s, full jitter */
     int64_t lease_ns;         /* then a pulled or deferred delivery has failed; 0 = 30 s, INT64_MAX = never */
-    int64_t ttl_ns;           /* ready events older than this expire; 0 = never */
+    int64_t ttl_ns;           /* events older than this expire, but in flight; 0 = never */
     uint32_t dlq_capacity;    /* dead letters kept; 0 = 10 000 */
     uint32_t durable;         /* 1 = kept in the store under name; matching topics are persisted */
     uint64_t start;           /* where a new durable name begins: EVB_START_* or a position; default new */
@@ -152,7 +158,9 @@ typedef struct evb_sub_opts {
 
 /* Subscribes a queue, or joins the group of that name. The first member's pattern and options hold for the
  * group; a later one's must be the same, but for handler, user, free_user, concurrency, EVB_SUB_DISPATCH and
- * EVB_SUB_PAUSED, which are its own. Members with handlers and members that pull may share a group.
+ * EVB_SUB_PAUSED, which are its own. Members with handlers and members that pull may share a group. The first
+ * member's queue begins with what the topics of its pattern keep (EVB_RETAIN, see RETAINED EVENTS in bus.h);
+ * the filter is asked about that in this call.
  *
  * Parameters: bus: not NULL. pattern: as evb_on. opts: may be NULL. ret_sub: the member's handle; NULL = the
  *   bus keeps it (handlers on the pool only).
@@ -161,14 +169,14 @@ typedef struct evb_sub_opts {
  *   the bus; user is the subscription's until free_user. When this call fails, free_user does not run.
  * Threads: any thread.
  * Cost: may block (durable: its registration is written); allocates; may make system calls (the first handler
- *   starts the pool).
+ *   starts the pool). A wildcard walks over the names of all topics that keep something, as evb_on.
  * Errors: EVB_EINVAL: a NULL argument, a pattern as evb_on, a name that is empty, above 255 bytes or has
  *   control characters, an unknown flag, policy or jitter, a negative time, base_ns above cap_ns, concurrency
  *   above 1024, capacity or max_in_flight above their limits, a pulled or dispatched subscription without
  *   ret_sub, EVB_SUB_DISPATCH without handler, durable without a name or a store, a lease with
  *   EVB_SUB_AT_MOST_ONCE. EVB_ECONFLICT: the group has another pattern or other options. EVB_ETRUNCATED:
  *   start lies before the first kept position. EVB_ENOMEM: no memory. EVB_EAGAIN: the system refuses a
- *   thread. EVB_ECLOSED: draining or destroyed, or the pool has been shut down. EVB_ENOSPC, EVB_EIO,
+ *   thread, or events are kept faster than the filter answers. EVB_ECLOSED: draining or destroyed, or the pool has been shut down. EVB_ENOSPC, EVB_EIO,
  *   EVB_EPOISONED: the store could not write. EVB_EFORKED: the bus was made before fork. EVB_ENOTSUP:
  *   struct_size as in base.h; what is not in 0.1.0, see the top.
  * Since: 0.1.0
@@ -271,10 +279,9 @@ EVB_API int32_t evb_sub_seek(evb_sub *sub, uint64_t position);
  * Ownership: nothing changes hands.
  * Threads: any thread.
  * Cost: may block (durable: writes); does not allocate; may make system calls.
- * Errors: EVB_ENOTFOUND: that key is not stopped. EVB_EINVAL: a NULL argument, key_len 0 or above 255.
+ * Errors: EVB_ENOTFOUND: that key is not stopped. EVB_EINVAL: a NULL argument, key_len above 255.
  *   EVB_ECLOSED: the bus was destroyed. EVB_ENOSPC, EVB_EIO, EVB_EPOISONED: the store could not write.
  *   EVB_EFORKED: made before fork.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_sub_skip_key(evb_sub *sub, const void *key, uint32_t key_len);

@@ -151,6 +151,9 @@ void evb__bus_unref(evb_bus *bus)
     queues = evb__ld_rlx(&bus->queues); /* nobody else is left */
     if (queues != NULL) queues->free(queues);
     if (evb__ld_rlx(&bus->holds_blocks) != 0) evb__blocks_release(); /* as above */
+    evb__dedup_fini(&bus->dedup);
+    evb__retained_fini(&bus->retained);
+    evb__requests_fini(&bus->requests);
     evb__mutex_destroy(&bus->lock);
     evb__free(bus, sizeof *bus);
 }
@@ -214,6 +217,9 @@ static int32_t build(evb_bus *bus, const evb_bus_opts *opts)
     if (opts->name != NULL) memcpy(bus->name, opts->name, strnlen(opts->name, sizeof bus->name - 1));
     evb__init(&bus->refs, 1);
     evb__mutex_init(&bus->lock);
+    evb__requests_init(&bus->requests);
+    evb__dedup_init(&bus->dedup, opts->dedup_window, bus->seed);
+    evb__retained_init(&bus->retained, bus->dialect, bus->seed);
     evb__names_init(&bus->names, bus->seed, retirer);
     evb__index_init(&bus->index, bus->dialect, bus->seed);
     return evb__trie_init(&bus->trie, bus->dialect, bus->seed, retirer, place_moved, bus);
@@ -235,6 +241,9 @@ int32_t evb_bus_create(const evb_bus_opts *opts, evb_bus **ret_bus)
     if (bus == NULL) return EVB_ENOMEM;
     status = build(bus, &o);
     if (status != EVB_OK) {
+        evb__dedup_fini(&bus->dedup);
+        evb__retained_fini(&bus->retained);
+        evb__requests_fini(&bus->requests);
         evb__mutex_destroy(&bus->lock);
         evb__free(bus, sizeof *bus);
         return status;
@@ -247,12 +256,13 @@ int32_t evb_bus_create(const evb_bus_opts *opts, evb_bus **ret_bus)
 
 /* ---- destroy ---- */
 
-/* No callback of this thread is under way. */
+/* No callback of this thread is under way. Whoever might reply has had his chance then. */
 static void end_queues(evb_bus *bus)
 {
     struct evb__queues *queues = evb__ld_acq(&bus->queues); /* pairs with who made them */
 
     if (queues != NULL) queues->end(bus);
+    evb__requests_end(&bus->requests);
 }
 
 static bool covers_bus(uintptr_t hazard, const struct evb__slot *slot, uint32_t entry, const void *bus)
@@ -306,6 +316,8 @@ static void finish_destroy(evb_bus *bus)
     evb__free(bus->owners, sizeof(*bus->owners) * bus->owner_buckets);
     bus->owners = NULL;
     bus->owner_buckets = bus->high = 0;
+    evb__dedup_forget(&bus->dedup);
+    evb__retained_forget(&bus->retained);
     bus->finished = true;
     evb__mutex_unlock(&bus->lock);
     evb__bus_unref(bus);
@@ -346,6 +358,7 @@ void evb_bus_destroy(evb_bus *bus)
     if (evb__bus_enter(bus) != EVB_OK) return;
     /* pairs with the loads in publish.c: publishes that begin from here on are refused */
     evb__st_rel(&bus->draining, 1);
+    evb__dedup_wake(&bus->dedup);
     if (!evb__in_callback(self)) end_queues(bus); /* while its handlers may still reach listeners */
     evb__bus_lock(bus);
     again = evb__ld_rlx(&bus->closed) != 0; /* under the lock */

@@ -26,6 +26,9 @@
 #include "base/atomic.h"
 #include "base/reader.h"
 #include "base/thread.h"
+#include "bus/dedup.h"
+#include "bus/retained.h"
+#include "bus/request.h"
 #include "topic/dialect.h"
 #include "topic/index.h"
 #include "topic/limbo.h"
@@ -108,6 +111,9 @@ struct evb__extra {
     evb_free_fn free_user;
     evb_filter_fn filter;
     struct evb__sink *sink; /* NULL: a listener */
+    /* sequence up to which it has been shown what topics keep; UINT64_MAX: it is being shown that, and takes
+     * nothing else (retained.h) */
+    EVB__ATOMIC(uint64_t) shown_to;
     const void *owner;
     struct evb__extra *owner_next, **owner_link;
     struct evb__extra *finish_next;
@@ -248,7 +254,7 @@ struct evb_bus {
     EVB__ATOMIC(uint32_t) work;      /* something for the next unlock: fired onces, an emit that left */
     EVB__ATOMIC(uint32_t) fired;     /* stack of onces that have fired, by number */
     EVB__ATOMIC(uint32_t) epoch;     /* steps when waiters should look again */
-    EVB__ATOMIC(uint32_t) refs;      /* of this memory: the owner, topic handles, marks */
+    EVB__ATOMIC(uint32_t) refs;      /* of this memory: the owner, topic handles, marks, requests */
     EVB__ATOMIC(uint32_t) finishing; /* free_user calls under way */
     EVB__ATOMIC(size_t) errors;      /* handlers that returned non-zero */
     evb_hook_fn hook;
@@ -261,6 +267,11 @@ struct evb_bus {
      * to listeners are not counted. */
     EVB__ATOMIC(uint32_t) named_queues; /* names made up so far */
     EVB__ATOMIC(size_t) published, unroutable;
+
+    struct evb__dedup dedup;       /* its own lock, */
+    struct evb__retained retained; /* too */
+
+    struct evb__requests requests; /* its own lock */
 
     /* under lock */
     _Alignas(EVB__CACHE_LINE) struct evb__mutex lock;
@@ -408,6 +419,15 @@ void evb__silence_locked(evb_bus *bus);
 
 /* thunk.c */
 int32_t evb__thunk(const evb_event *event, void *listener);
+
+/* newcomer.c: a listener to which topics have something to show. */
+int32_t evb__newcomer_ready(evb_bus *bus); /* this thread may call listeners: EVB_OK, EVB_ERECURSION, EVB_ENOMEM */
+/* Announces the listener before anybody can remove it. */
+struct evb__slot_entry *evb__newcomer_hold_locked(evb_bus *bus, const struct evb__listener *listener,
+                                                  uint32_t number);
+/* Calls it with all that is kept and lets it in; the bus may be gone afterwards. */
+void evb__newcomer_show(evb_bus *bus, struct evb__listener *listener, struct evb__newcomer *newcomer,
+                        struct evb__slot_entry *entry);
 
 /* named_emit.c: the listeners, of those that were registered before. Answers how many it called. */
 int32_t evb__emit_unlisted(evb_bus *bus, struct evb__slot *slot, struct evb__slot_entry *entry,

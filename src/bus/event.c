@@ -6,6 +6,7 @@
  * knows.
  */
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "bus/bus.h"
 #include "bus/message.h"
 
@@ -30,10 +31,42 @@ static struct evb__message *copy_of(const evb_event *ev, const struct evb__origi
     if (origin != NULL) {
         draft.headers = origin->headers;
         draft.header_count = origin->header_count;
+        draft.request = origin->request;
     }
     if (evb__draft_check(&draft) != EVB_OK) return NULL; /* cannot be: publish has checked them */
     message = evb__message_new(&draft, 0, true);
     return message;
+}
+
+/* Takes the message's reference, also where there is no memory: NULL. */
+static struct retained *keep(struct evb__message *message, const evb_event *looks)
+{
+    struct retained *r = evb__zalloc(sizeof *r, EVB__ALIGN_MIN);
+
+    if (r == NULL) {
+        evb__message_unref(message);
+        return NULL;
+    }
+    r->view.event = *looks;
+    r->view.event.data = message->event.data; /* a listener's is the publisher's own */
+    r->view.event.topic = message->event.topic;
+    r->view.event.key = message->event.key;
+    r->view.origin = &r->origin;
+    r->origin.message = message;
+    r->origin.retained = true;
+    evb__init(&r->refs, 1);
+    return r;
+}
+
+const evb_event *evb__event_new(const struct evb__draft *draft)
+{
+    struct evb__message *message = evb__message_new(draft, 0, true);
+    struct retained *r;
+
+    if (message == NULL) return NULL;
+    message->time_ns = evb__clock_wall_coarse();
+    r = keep(message, &message->event);
+    return r != NULL ? &r->view.event : NULL;
 }
 
 const evb_event *evb_event_retain(const evb_event *ev)
@@ -48,23 +81,17 @@ const evb_event *evb_event_retain(const evb_event *ev)
         (void)evb__add_rlx(&retained_of(ev)->refs, 1); /* relaxed: the caller has one */
         return ev;
     }
-    r = evb__zalloc(sizeof *r, EVB__ALIGN_MIN);
-    if (r == NULL) return NULL;
     message = origin != NULL ? origin->message : NULL;
-    if (message != NULL) {
+    if (message != NULL)
         evb__message_ref(message);
-    } else if ((message = copy_of(ev, origin)) == NULL) {
-        evb__free(r, sizeof *r);
+    else if ((message = copy_of(ev, origin)) == NULL)
         return NULL;
+    r = keep(message, ev);
+    if (r == NULL) return NULL;
+    if (evb__origin_request(origin) != 0) { /* a reply looks into the bus' memory, which stays with this */
+        r->origin.bus = origin->bus;
+        (void)evb__add_rlx(&r->origin.bus->refs, 1); /* relaxed: whoever called back has one */
     }
-    r->view.event = *ev;
-    r->view.event.data = message->event.data; /* a listener's is the publisher's own */
-    r->view.event.topic = message->event.topic;
-    r->view.event.key = message->event.key;
-    r->view.origin = &r->origin;
-    r->origin.message = message;
-    r->origin.retained = true;
-    evb__init(&r->refs, 1);
     return &r->view.event;
 }
 
@@ -76,6 +103,7 @@ void evb_event_release(const evb_event *ev)
     /* acq_rel: what the other holders have read comes first */
     if (evb__sub_acqrel(&r->refs, 1) != 1) return;
     evb__message_unref(r->origin.message);
+    if (r->origin.bus != NULL) evb__bus_unref(r->origin.bus);
     evb__free(r, sizeof *r);
 }
 

@@ -28,13 +28,15 @@ struct making {
     uint32_t place;                     /* wildcard */
     struct evb__snapshot_block *blocks; /* prepared, linked by limbo.next */
     bool in_place;                      /* some topic has room without */
+    bool quiet;                         /* it is to be shown what topics keep, first */
+    struct evb__newcomer newcomer;      /* then */
 };
 
 static bool needs_extra(const struct making *m)
 {
     const evb_listen_opts *o = &m->opts;
 
-    return m->sink != NULL || (o->flags & (EVB_ONCE | EVB_MONITOR)) != 0 || o->priority != 0 ||
+    return m->sink != NULL || m->quiet || (o->flags & (EVB_ONCE | EVB_MONITOR)) != 0 || o->priority != 0 ||
            o->free_user != NULL || o->owner != NULL || o->filter != NULL;
 }
 
@@ -44,7 +46,8 @@ static bool needs_thunk(const struct making *m)
     const evb_listen_opts *o = &m->opts;
 
     if (m->sink != NULL) return false;
-    return (o->flags & (EVB_ONCE | EVB_MONITOR)) != 0 || o->free_user != NULL || o->filter != NULL;
+    return m->quiet || (o->flags & (EVB_ONCE | EVB_MONITOR)) != 0 || o->free_user != NULL ||
+           o->filter != NULL;
 }
 
 static int32_t make_extra(struct making *m)
@@ -62,6 +65,7 @@ static int32_t make_extra(struct making *m)
     extra->owner = m->opts.owner;
     extra->priority = m->opts.priority;
     extra->flags = m->opts.flags;
+    evb__init(&extra->shown_to, m->quiet ? UINT64_MAX : 0);
     extra->number = m->number;
     extra->text_size = text_size;
     if (text_size != 0) memcpy(extra->text, m->tokens.name, text_size);
@@ -280,26 +284,61 @@ static bool refuses_locked(const struct making *m)
     return m->sink != NULL && evb__ld_rlx(&m->bus->draining) != 0;
 }
 
+static int32_t register_locked(struct making *m)
+{
+    int32_t status = refuses_locked(m) ? EVB_ECLOSED : prepare_locked(m);
+
+    if (status == EVB_OK)
+        commit_locked(m);
+    else
+        undo_locked(m);
+    return status;
+}
+
+/* A listener, where topics keep events. Without one for it, it is in when this returns; else it is quiet, and
+ * *ret_entry announces it. */
+static EVB__COLD int32_t register_newcomer_locked(struct making *m, struct evb__slot_entry **ret_entry)
+{
+    struct evb__retained *retained = &m->bus->retained;
+    int32_t status = EVB_OK;
+
+    evb__retained_lock(retained);
+    m->quiet = evb__newcomer_comes_locked(&m->newcomer, retained, &m->tokens);
+    if (m->quiet) status = evb__newcomer_ready(m->bus);
+    if (status == EVB_OK) status = register_locked(m);
+    if (status == EVB_OK && m->quiet)
+        *ret_entry = evb__newcomer_hold_locked(m->bus, m->listener, m->number);
+    else if (m->quiet)
+        evb__newcomer_ends_locked(&m->newcomer);
+    else
+        evb__newcomer_enters_locked(&m->newcomer);
+    evb__retained_unlock(retained);
+    return status;
+}
+
 int64_t evb__register(evb_bus *bus, const char *pattern, const evb_listen_opts *opts, evb_handler fn,
                       void *user, struct evb__sink *sink)
 {
     struct making m = {.sink = sink};
     int32_t status = check(&m, bus, pattern, opts, fn, user);
+    struct evb__slot_entry *entry = NULL;
     struct leak leak = {0};
     int64_t id = 0;
 
     if (status != EVB_OK) return status;
     evb__bus_lock(bus);
-    status = refuses_locked(&m) ? EVB_ECLOSED : prepare_locked(&m);
-    if (status != EVB_OK) {
-        undo_locked(&m);
-    } else {
-        commit_locked(&m);
+    /* under the lock. A queue is shown what topics keep when it opens (queue/newcomer.h) */
+    if (evb__unlikely(evb__ld_rlx(&bus->retained.used) != 0) && sink == NULL)
+        status = register_newcomer_locked(&m, &entry);
+    else
+        status = register_locked(&m);
+    if (status == EVB_OK) {
         id = evb__listener_id(bus, m.number);
         if (sink == NULL) note_leak_locked(&m, &leak);
     }
     evb__bus_unlock(bus);
     if (status != EVB_OK) return status;
+    if (evb__unlikely(entry != NULL)) evb__newcomer_show(bus, m.listener, &m.newcomer, entry);
     if (leak.listeners != 0)
         evb__log(EVB_LOG_WARN, "listener_leak_suspected", "bus=%s pattern=%s listeners=%u limit=%u",
                  leak.name, leak.pattern, leak.listeners, leak.limit);

@@ -2,9 +2,9 @@
 /* Messages: made in one piece, counted, given back by whoever is last. And loans, which are messages whose
  * payload was there first.
  *
- *      of a publish   | message, first delivery | more deliveries | payload | topic | key | headers |
+ *      of a publish   | message, first delivery | more deliveries | payload | topic | key | headers | rests |
  *      of a loan      | message, first delivery | mark | payload |
- *             aside   | deliveries | topic | key | headers |
+ *             aside   | deliveries | topic | key | headers | rests |
  *
  * A packed header: sizes, name with its NUL, and the value at a multiple of 8, so that it may hold anything.
  */
@@ -125,10 +125,15 @@ const void *evb__message_header(const struct evb__message *message, const char *
 
 /* ---- making ---- */
 
-/* What follows the payload: topic, key, headers. */
+/* What follows the payload: topic, key, headers; and then the rests. */
 static size_t tail_size(const struct evb__draft *draft)
 {
     return round_up((size_t)draft->event.topic_len + 1 + draft->event.key_len, 8) + draft->header_bytes;
+}
+
+static size_t rests_size(uint32_t queues)
+{
+    return queues * sizeof(struct evb__delivery_rest);
 }
 
 static void fill_tail(struct evb__message *m, const struct evb__draft *draft, char *at)
@@ -152,14 +157,16 @@ static void fill_tail(struct evb__message *m, const struct evb__draft *draft, ch
 }
 
 /* Word by word: what gcc makes of a memset of this size takes longer to start than this does. */
-static inline void clear(struct evb__delivery *delivery, struct evb__message *message)
+static inline void clear(struct evb__delivery *delivery, struct evb__message *message,
+                         struct evb__delivery_rest *rest)
 {
-    const struct evb__delivery zero = {.message = message};
+    const struct evb__delivery zero = {.message = message, .rest = rest};
 
     *delivery = zero;
 }
 
-static void fill_head(struct evb__message *m, const struct evb__draft *draft, uint32_t queues, bool keep)
+static void fill_head(struct evb__message *m, const struct evb__draft *draft, uint32_t queues, bool keep,
+                      void *rests)
 {
     m->event = draft->event;
     evb__init(&m->refs, queues + (keep ? 1 : 0));
@@ -167,8 +174,10 @@ static void fill_head(struct evb__message *m, const struct evb__draft *draft, ui
     m->time_ns = 0;
     m->ttl_ns = draft->ttl_ns;
     m->delay_ns = draft->delay_ns;
+    m->request = draft->request;
+    m->key_hash = draft->key_hash;
     for (uint32_t i = 0; i < queues; i++)
-        clear(&m->deliveries[i], m);
+        clear(&m->deliveries[i], m, (struct evb__delivery_rest *)rests + i);
 }
 
 /* The first one lies in the message, the others right behind it: as bytes of one block, not as an array that
@@ -181,7 +190,8 @@ static struct evb__delivery *own_deliveries(struct evb__message *m)
 static struct evb__message *complete_loan(const struct evb__draft *draft, uint32_t queues, bool keep)
 {
     struct evb__message *m = draft->loan;
-    size_t aside = queues > 1 ? queues * sizeof(struct evb__delivery) : 0, size = aside + tail_size(draft);
+    size_t aside = queues > 1 ? queues * sizeof(struct evb__delivery) : 0, tail = tail_size(draft);
+    size_t size = aside + tail + rests_size(queues);
     char *block;
 
     block = evb__block_alloc(&size);
@@ -190,21 +200,22 @@ static struct evb__message *complete_loan(const struct evb__draft *draft, uint32
     m->aside = block;
     m->aside_size = size;
     m->deliveries = aside != 0 ? (struct evb__delivery *)(void *)block : own_deliveries(m);
-    fill_head(m, draft, queues, keep);
+    fill_head(m, draft, queues, keep, block + aside + tail);
     fill_tail(m, draft, block + aside);
     return m;
 }
 
 struct evb__message *evb__message_new(const struct evb__draft *draft, uint32_t queues, bool keep)
 {
-    size_t size = draft->event.size, head, block;
+    size_t size = draft->event.size, head, block, rests;
     struct evb__message *m;
 
     evb__assert(queues != 0 || keep);
     if (draft->loan != NULL) return complete_loan(draft, queues, keep);
     head = sizeof *m + (queues > 1 ? (queues - 1) * sizeof(struct evb__delivery) : 0);
     head = round_up(head, EVB__ALIGN_MIN);
-    block = head + round_up(size, 8) + tail_size(draft);
+    rests = head + round_up(size, 8) + tail_size(draft);
+    block = rests + rests_size(queues);
     if (block < size) return NULL; /* a payload of nearly all there can be */
     m = evb__block_alloc(&block);
     if (m == NULL) return NULL;
@@ -212,7 +223,7 @@ struct evb__message *evb__message_new(const struct evb__draft *draft, uint32_t q
     m->aside = NULL;
     m->aside_size = 0;
     m->deliveries = own_deliveries(m);
-    fill_head(m, draft, queues, keep);
+    fill_head(m, draft, queues, keep, (char *)m + rests);
     if (size != 0) memcpy((char *)m + head, draft->event.data, size);
     m->event.data = size != 0 ? (char *)m + head : NULL;
     fill_tail(m, draft, (char *)m + head + round_up(size, 8));
@@ -223,7 +234,7 @@ struct evb__message *evb__message_plain(const evb_topic *topic, const void *data
 {
     const size_t head = (sizeof(struct evb__message) + EVB__ALIGN_MIN - 1) & ~(size_t)(EVB__ALIGN_MIN - 1);
     uint32_t topic_len = topic->named.size;
-    size_t block = head + size + topic_len + 1;
+    size_t rest = round_up(head + size + topic_len + 1, 8), block = rest + rests_size(1);
     struct evb__message *m;
     char *at;
 
@@ -240,7 +251,7 @@ struct evb__message *evb__message_plain(const evb_topic *topic, const void *data
     m->aside = NULL;
     m->aside_size = 0;
     m->deliveries = own_deliveries(m);
-    clear(&m->first, m);
+    clear(&m->first, m, (struct evb__delivery_rest *)(void *)((char *)m + rest));
     /* field by field, as in clear */
     m->event.data = size != 0 ? at : NULL;
     m->event.size = size;
@@ -254,9 +265,42 @@ struct evb__message *evb__message_plain(const evb_topic *topic, const void *data
     return m;
 }
 
+struct evb__message *evb__message_again(struct evb__message *first, int64_t ttl_ns)
+{
+    size_t rest = round_up(sizeof(struct evb__message), 8), block = rest + rests_size(1);
+    struct evb__message *m = evb__block_alloc(&block);
+
+    if (m == NULL) return NULL;
+    evb__message_ref(first);
+    m->event = first->event;
+    evb__init(&m->refs, 1);
+    m->header_bytes = first->header_bytes;
+    m->headers = first->headers;
+    m->bytes = first->bytes;
+    m->block_size = block;
+    m->time_ns = first->time_ns;
+    m->ttl_ns = ttl_ns;
+    m->delay_ns = 0;
+    m->request = 0;
+    m->key_hash = first->key_hash;
+    m->aside = first;
+    m->aside_size = 0; /* what tells it from a second block */
+    m->deliveries = own_deliveries(m);
+    clear(&m->first, m, (struct evb__delivery_rest *)(void *)((char *)m + rest));
+    return m;
+}
+
+static EVB__COLD void free_aside(const struct evb__message *m)
+{
+    if (m->aside_size != 0)
+        evb__block_free(m->aside, m->aside_size);
+    else
+        evb__message_unref(m->aside); /* the first one, which is no again: this nests once */
+}
+
 static void free_message(struct evb__message *m)
 {
-    if (evb__unlikely(m->aside != NULL)) evb__block_free(m->aside, m->aside_size);
+    if (evb__unlikely(m->aside != NULL)) free_aside(m);
     evb__block_free(m, m->block_size);
 }
 

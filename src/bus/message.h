@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Events that outlive the call that published them, and the views of events that user code gets.
  *
- *      | event | refs, sizes, time | delivery 0 | more deliveries | payload | topic | key | headers |
+ *      | event | refs, sizes, time | delivery 0 | more deliveries | payload | topic | key | headers | rests |
  *
  * A message is one block of memory, made once by the publisher and shared by all queues that took the event.
  * It has room for one delivery a queue: what a queue has to remember of the event lies there, so that taking,
@@ -39,28 +39,57 @@ enum evb__reason {
     EVB__REASONS
 };
 
-/* One event in one queue. Zero but for message when a queue gets it; all of it is the queue's, under its lock
- * (queue/queue.h says what is valid when). */
-struct evb__delivery {
-    struct evb__message *message;
-    struct evb__delivery *next, *prev; /* its list; in the heap: siblings */
-    struct evb__delivery *child;       /* in the heap */
-    int64_t due_ns;                    /* monotonic: when it is to be looked at again */
-    uint32_t attempt;                  /* deliveries begun */
-    uint8_t state, reason;
-    uint8_t redelivered, redriven;
-    struct evb__handling *handling;  /* who has it, in flight */
-    struct evb__delivery *hash_next; /* conflating queues */
+/* When a delivery is to be looked at: a node of the queue's heap (queue/due.c). */
+struct evb__due {
+    int64_t at_ns;  /* monotonic */
+    uint64_t order; /* of those due at the same moment */
+    struct evb__due *next, *prev, *child;
+    struct evb__delivery *delivery;
+};
+
+/* What only some deliveries need: memory of its own, behind the payload, so that the others do not touch it.
+ * Nothing is written here when a message is made; the flags of the delivery say what is valid. */
+struct evb__delivery_rest {
+    struct evb__due due; /* while timed */
+    int64_t expires_ns;  /* monotonic; with expires */
+
+    /* lanes.c says when */
+    struct evb__delivery *turn_next, *turn_prev; /* among those whose turn it may be, or that wait */
+    struct evb__delivery *behind, *last;         /* a leader's: who waits for it */
+    struct evb__delivery *lane_next;             /* a leader's: its hash chain */
+
+    /* conflating queues, while ready */
+    struct evb__delivery *hash_next;
     uint32_t hash;
-    int32_t error_code;
-    char *error_text; /* own memory, may be NULL */
+
+    /* dead.c: with died */
     uint32_t redrives;
+    int32_t error_code;
     uint16_t times[EVB__REASONS];
+    char *error_text;                      /* own memory, may be NULL */
+    int64_t letter;                        /* its number among the dead letters */
     int64_t first_death_ns, last_death_ns; /* realtime */
 };
 
+/* One event in one queue. Zero but for message and rest when a queue gets it; all of it is the queue's, under
+ * its lock (queue/queue.h says what is valid when). */
+struct evb__delivery {
+    struct evb__message *message;
+    struct evb__delivery *next, *prev; /* its list */
+    struct evb__handling *handling;    /* who has it, in flight */
+    struct evb__delivery_rest *rest;
+    uint32_t attempt; /* deliveries begun */
+    uint8_t state, reason;
+    uint8_t lane; /* lanes.c */
+    bool redelivered, redriven;
+    bool retained; /* the event that its topic kept for newcomers */
+    bool timed;    /* in the heap of what is due */
+    bool expires;  /* at rest->expires_ns, unless it is in flight */
+    bool died;     /* has been a dead letter */
+};
+
 struct evb__message {
-    evb_event event; /* as published: attempt 0, flags 0 */
+    evb_event event; /* as published: attempt 0, flags 0 or EVB_EVENT_REQUEST */
     EVB__ATOMIC(uint32_t) refs;
     uint32_t header_bytes;
     const void *headers; /* packed, see evb__message_header */
@@ -68,7 +97,9 @@ struct evb__message {
     size_t block_size;   /* of this block */
     int64_t time_ns;     /* realtime of publication */
     int64_t ttl_ns, delay_ns;
-    void *aside; /* a loan's second block, or NULL */
+    uint64_t request;  /* with EVB_EVENT_REQUEST: who waits, bus/request.h */
+    uint32_t key_hash; /* with a key: seeded by the bus */
+    void *aside;       /* a loan's second block, or NULL */
     size_t aside_size;
     struct evb__delivery *deliveries; /* one a queue */
     struct evb__delivery first;       /* deliveries[0]; the others follow, but for a loan's */
@@ -76,11 +107,13 @@ struct evb__message {
 
 /* What a message is made of. event is complete but for sequence, which evb__message_new is not told. */
 struct evb__draft {
-    evb_event event; /* data, size, topic, topic_len, key, key_len */
+    evb_event event; /* data, size, topic, topic_len, flags, key, key_len */
     const evb_header *headers;
     uint32_t header_count, header_bytes; /* header_bytes: packed */
+    uint32_t key_hash;                   /* with a key */
     size_t bytes;                        /* as the message's */
     int64_t ttl_ns, delay_ns;
+    uint64_t request;          /* with EVB_EVENT_REQUEST in the event */
     struct evb__message *loan; /* whose payload it is, or NULL: copied */
 };
 
@@ -90,6 +123,7 @@ struct evb__origin {
     struct evb__message *message; /* NULL: only listeners matched */
     const evb_header *headers;    /* the publisher's own, while message is NULL */
     uint32_t header_count;
+    uint64_t request;               /* while message is NULL: the draft's. Else the message knows */
     struct evb__delivery *delivery; /* in a queue: with the handling around it, queue/handling.h */
     bool retained;                  /* event.c: the view is one that evb_event_retain has made */
 };
@@ -104,6 +138,17 @@ EVB__INLINE const struct evb__origin *evb__event_origin(const evb_event *event)
     return ((const struct evb__view *)(const void *)event)->origin;
 }
 
+/* The number of the request that the event is (bus/request.h), and then origin->bus is valid; 0: it is none. */
+EVB__INLINE uint64_t evb__origin_request(const struct evb__origin *origin)
+{
+    if (origin == NULL) return 0;
+    if (origin->message == NULL) return origin->request;
+    return (origin->message->event.flags & EVB_EVENT_REQUEST) != 0 ? origin->message->request : 0;
+}
+
+/* An event that no queue knows, which evb_event_release gives back. NULL: no memory. */
+const evb_event *evb__event_new(const struct evb__draft *draft);
+
 /* Checks key and headers; fills header_bytes and bytes. EVB_EINVAL: NULL with a length, a header without
  * name. EVB_ETOOBIG: above a limit. */
 int32_t evb__draft_check(struct evb__draft *draft);
@@ -113,6 +158,9 @@ int32_t evb__draft_check(struct evb__draft *draft);
 struct evb__message *evb__message_new(const struct evb__draft *draft, uint32_t queues, bool keep);
 /* For one queue, of an event without key, headers, loan and delay: the same, quicker. */
 struct evb__message *evb__message_plain(const evb_topic *topic, const void *data, size_t size);
+/* The same event once more, for one queue that has come later: it shares all but the delivery with the first
+ * one, and keeps it. NULL: no memory. */
+struct evb__message *evb__message_again(struct evb__message *first, int64_t ttl_ns);
 void evb__message_unref(struct evb__message *message);
 void evb__message_drop(struct evb__message *message); /* nobody has got it yet */
 EVB__INLINE void evb__message_ref(struct evb__message *message)

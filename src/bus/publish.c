@@ -90,8 +90,10 @@ int32_t evb__publish_filter(const struct evb__publish *p, const struct evb__draf
         struct evb__sink *sink = takers->sink[i];
 
         if (sink->ops->wants != NULL) {
-            struct evb__origin origin = {
-                .bus = p->bus, .headers = draft->headers, .header_count = draft->header_count};
+            struct evb__origin origin = {.bus = p->bus,
+                                         .headers = draft->headers,
+                                         .header_count = draft->header_count,
+                                         .request = draft->request};
             struct evb__view view = {.event = draft->event, .origin = &origin};
 
             asked = true;
@@ -163,21 +165,55 @@ static int32_t reserve_all(struct evb__publish *p, struct evb__takers *takers)
     return EVB_OK;
 }
 
-/* The point of no return is behind evb__message_new. */
-static int32_t hand_over(struct evb__publish *p, struct evb__takers *takers, bool keep,
-                         struct evb__message **ret_message, uint32_t *ret_taken)
+static int32_t make_message(struct evb__publish *p, uint32_t queues, bool keep,
+                            struct evb__message **ret_message)
 {
-    struct evb__message *message = evb__message_new(&p->draft, takers->count, keep);
-    struct evb__delivery *deliveries;
-    uint32_t taken = 0;
+    struct evb__message *message = evb__message_new(&p->draft, queues, keep);
 
-    if (evb__unlikely(message == NULL)) {
-        undo_all(takers, takers->count, p->draft.bytes);
-        return EVB_ENOMEM;
-    }
+    if (evb__unlikely(message == NULL)) return EVB_ENOMEM;
     /* relaxed: only the numbers matter, and that a thread's rise */
     p->draft.event.sequence = message->event.sequence = evb__add_rlx(&p->bus->sequence, 1) + 1;
     message->time_ns = evb__clock_wall_coarse();
+    *ret_message = message;
+    return EVB_OK;
+}
+
+/* Of an event that its topic keeps. EVB__RETRY: somebody has come who has to get it, too. */
+static EVB__COLD int32_t make_kept_message(struct evb__publish *p, uint32_t queues,
+                                           struct evb__message **ret_message)
+{
+    struct evb__retained *retained = &p->bus->retained;
+    const evb_event *ev = &p->draft.event;
+    int32_t status;
+
+    if (evb__retained_begin(retained, p->newcomers) != EVB_OK) {
+        p->at_once = true;
+        return EVB__RETRY;
+    }
+    status = evb__retained_reserve_locked(retained, ev->topic, ev->topic_len, ev->size == 0);
+    if (status == EVB_OK) status = make_message(p, queues, true, ret_message);
+    if (status == EVB_OK) evb__retained_keep_locked(retained, *ret_message);
+    evb__retained_end(retained);
+    return status;
+}
+
+/* The point of no return is behind the message. */
+static int32_t hand_over(struct evb__publish *p, struct evb__takers *takers, bool keep,
+                         struct evb__message **ret_message, uint32_t *ret_taken)
+{
+    struct evb__message *message = NULL;
+    struct evb__delivery *deliveries;
+    uint32_t taken = 0;
+    int32_t status;
+
+    if (evb__unlikely((p->flags & EVB_RETAIN) != 0))
+        status = make_kept_message(p, takers->count, &message);
+    else
+        status = make_message(p, takers->count, keep, &message);
+    if (evb__unlikely(status != EVB_OK)) {
+        undo_all(takers, takers->count, p->draft.bytes);
+        return status;
+    }
     deliveries = message->deliveries;
     for (uint32_t i = 0; i < takers->count; i++)
         taken += takers->sink[i]->ops->commit(takers->sink[i], &deliveries[i]) ? 1 : 0;
@@ -211,8 +247,11 @@ static uint32_t call_entries(evb_bus *bus, const struct evb__target *target, con
 uint32_t evb__publish_tell(struct evb__publish *p, const struct evb__draft *draft,
                            const struct evb__target *target, struct evb__message *message)
 {
-    struct evb__origin origin = {
-        .bus = p->bus, .message = message, .headers = draft->headers, .header_count = draft->header_count};
+    struct evb__origin origin = {.bus = p->bus,
+                                 .message = message,
+                                 .headers = draft->headers,
+                                 .header_count = draft->header_count,
+                                 .request = draft->request};
     struct evb__view view = {.event = draft->event, .origin = &origin};
 
     if (target->topic != NULL)
@@ -271,6 +310,60 @@ EVB__INLINE int32_t hand_to_one(evb_bus *bus, const struct evb__target *target, 
     return sink->ops->commit(sink, &message->first) ? 1 : 0;
 }
 
+/* ---- duplicates ---- */
+
+#define DUPLICATE (INT32_MIN + 1) /* no status and no count, as EVB__RETRY */
+
+/* EVB_OK: nobody has published this id, and nobody else will while we try. */
+static EVB__COLD int32_t claim_id(struct evb__publish *p)
+{
+    uint64_t sequence;
+    int32_t status;
+
+    if (p->claim != NULL) return EVB_OK; /* has waited for room with it */
+    status = evb__dedup_claim(&p->bus->dedup, p->dedup_id, p->dedup_size, &p->claim, &sequence);
+    if (status == EVB_EEXIST) {
+        p->draft.event.sequence = sequence;
+        return DUPLICATE;
+    }
+    if (status != EVB_EAGAIN || (p->flags & EVB_NOWAIT) != 0 || !p->may_wait) return status;
+    p->full = NULL;
+    return EVB__RETRY;
+}
+
+/* A claim that is still held keeps its bus' memory, announced or counted. */
+static void give_claim_up(struct evb__publish *p)
+{
+    if (evb__likely(p->claim == NULL)) return;
+    evb__dedup_abandon(&p->bus->dedup, p->claim);
+    p->claim = NULL;
+}
+
+static void say_sequence(const struct evb__publish *p)
+{
+    if (p->ret_sequence != NULL) *p->ret_sequence = p->draft.event.sequence;
+    if (p->ret_position != NULL) *p->ret_position = 0;
+}
+
+static int32_t answer_duplicate(struct evb__publish *p)
+{
+    struct evb__message *loan = p->draft.loan;
+
+    say_sequence(p);
+    if (loan != NULL) {
+        evb__loan_take(loan);
+        evb__message_unref(loan);
+    }
+    return 0;
+}
+
+/* From here on the publish cannot fail, and the listeners may publish the same id. */
+static EVB__COLD void remember_id(struct evb__publish *p)
+{
+    evb__dedup_done(&p->bus->dedup, p->claim, p->draft.event.sequence);
+    p->claim = NULL;
+}
+
 /* ---- once through ---- */
 
 static int32_t attempt(struct evb__publish *p, const struct evb__target *target)
@@ -278,7 +371,7 @@ static int32_t attempt(struct evb__publish *p, const struct evb__target *target)
     struct evb__message *message = NULL;
     struct evb__takers takers;
     uint32_t taken = 0, reached;
-    bool offered, listeners;
+    bool retains = (p->flags & EVB_RETAIN) != 0, offered, listeners;
     int32_t status;
 
     evb__takers_init(&takers);
@@ -286,19 +379,22 @@ static int32_t attempt(struct evb__publish *p, const struct evb__target *target)
     status = evb__takers_gather(&takers, p->bus, target);
     listeners = takers.listeners && p->draft.delay_ns == 0;
     if (status == EVB_OK && takers.count != 0) status = evb__publish_filter(p, &p->draft, &takers);
+    if (evb__unlikely(p->dedup_id != NULL) && status == EVB_OK) status = claim_id(p);
     if (status == EVB_OK) status = reserve_all(p, &takers);
-    offered = takers.count != 0;
-    if (status == EVB_OK && !offered && (p->flags & EVB_MANDATORY) != 0 &&
+    offered = takers.count != 0 || retains; /* there will be a message */
+    if (status == EVB_OK && takers.count == 0 && (p->flags & EVB_MANDATORY) != 0 &&
         !(listeners && evb__target_listens(p->bus, target))) {
         evb__publish_count(p, 0);
         status = EVB_ENOROUTE;
     }
-    if (status == EVB_OK && offered) status = hand_over(p, &takers, listeners, &message, &taken);
+    if (status == EVB_OK && offered)
+        status = hand_over(p, &takers, listeners || retains, &message, &taken);
     evb__takers_free(&takers);
+    if (evb__unlikely(status == DUPLICATE)) return answer_duplicate(p);
     if (status != EVB_OK) return status;
 
-    if (p->ret_sequence != NULL) *p->ret_sequence = p->draft.event.sequence;
-    if (p->ret_position != NULL) *p->ret_position = 0;
+    say_sequence(p);
+    if (evb__unlikely(p->claim != NULL)) remember_id(p);
     reached = taken + tell(p, target, message, offered, listeners);
     if (!offered) evb__publish_count(p, reached);
     return (int32_t)reached;
@@ -306,10 +402,27 @@ static int32_t attempt(struct evb__publish *p, const struct evb__target *target)
 
 /* ---- waiting for room ---- */
 
+/* Not announced; the bus' memory is there. */
+static int32_t wait_until_it_may_work(struct evb__publish *p)
+{
+    struct evb__sink *sink = p->full;
+    int32_t status;
+
+    if (p->at_once) {
+        p->at_once = false;
+        return EVB_OK;
+    }
+    if (sink == NULL)
+        return evb__dedup_wait(&p->bus->dedup, p->dedup_id, p->dedup_size, p->deadline_ns, &p->bus->draining);
+    status = sink->ops->wait(sink, p->full_bytes, p->full_events, p->deadline_ns);
+    if (status == EVB_ETIMEDOUT) say_refused(p, sink);
+    sink->ops->unref(sink);
+    return status == EVB_ECLOSED ? EVB_OK : status; /* it is not among those that match any more */
+}
+
 /* EVB_OK: announced again as hazard, and the bus is there. Else the bus may have ended meanwhile. */
 int32_t evb__publish_wait(struct evb__publish *p, uintptr_t hazard)
 {
-    struct evb__sink *sink = p->full;
     evb_bus *bus = p->bus;
     int32_t status;
     void *mark;
@@ -318,13 +431,12 @@ int32_t evb__publish_wait(struct evb__publish *p, uintptr_t hazard)
     (void)evb__add_rlx(&bus->refs, 1); /* its owner's is still there: this call is under way */
     mark = evb__reader_leave(p->slot, p->entry);
     if (mark != NULL) evb__emit_left(evb__self(), mark);
-    status = sink->ops->wait(sink, p->full_bytes, p->full_events, p->deadline_ns);
-    if (status == EVB_ETIMEDOUT) say_refused(p, sink);
-    sink->ops->unref(sink);
-    (void)evb__reader_enter(p->slot, hazard);   /* the same entry: no callback is under way */
-    if (status == EVB_ECLOSED) status = EVB_OK; /* it is not among those that match any more */
+    status = wait_until_it_may_work(p);
+    (void)evb__reader_enter(p->slot, hazard); /* the same entry: no callback is under way */
     /* pairs with evb_bus_destroy, which sees the announcement if this does not see that it has closed */
     if (status == EVB_OK && evb__ld_acq(&bus->closed) != 0) status = EVB_ECLOSED;
+    if (status != EVB_OK) give_claim_up(p); /* while its bus is surely there */
+    if (status == EVB_OK) p->newcomers = evb__retained_newcomers(&bus->retained);
     evb__bus_unref(bus);
     return status;
 }
@@ -353,7 +465,9 @@ static int32_t run(struct evb__publish *p, const struct evb__target *target)
 {
     int32_t status = attempt(p, target);
 
-    return evb__unlikely(status == EVB__RETRY) ? try_again(p) : status;
+    if (evb__unlikely(status == EVB__RETRY)) status = try_again(p);
+    if (evb__unlikely(status < 0)) give_claim_up(p);
+    return status;
 }
 
 /* After hand_to_one: its queue, if it was asked, is not asked again. */
@@ -504,28 +618,48 @@ static int32_t take_loan(struct evb__publish *p, void *data, size_t size)
     return p->draft.loan != NULL && size <= lent ? EVB_OK : EVB_EINVAL;
 }
 
+/* Checked so far. plain: without options. */
+EVB__INLINE int32_t publish_by_name(struct evb__publish *p, const char *topic, void *data, size_t size,
+                                    bool loan, bool plain)
+{
+    size_t length = strnlen(topic, EVB__NAME_MAX + 1);
+    struct evb__target target;
+    int32_t status = EVB_OK;
+
+    if (length > EVB__NAME_MAX || (unsigned char)topic[0] == p->bus->reserved_first) return EVB_EINVAL;
+    if (loan) status = take_loan(p, data, size);
+    if (status == EVB_OK) status = evb__publish_check_event(&p->draft, p->bus, topic, length, data, size);
+    if (status == EVB_OK) status = refuse_publish(p->bus);
+    if (status == EVB_OK) status = evb__publish_enter(p, evb__bus_hazard(p->bus));
+    if (status != EVB_OK) return status;
+    status = evb__publish_find(p, p->entry, topic, length, &target);
+    if (status == EVB_OK) status = plain && !loan ? run_plain(p, &target) : run(p, &target);
+    evb__publish_leave(p);
+    return status;
+}
+
 int32_t evb__publish_named(evb_bus *bus, const char *topic, void *data, size_t size,
                            const evb_publish_opts *opts, bool loan)
 {
-    struct evb__target target;
     struct evb__publish p;
     int32_t status;
-    size_t length;
 
     if (topic == NULL) return EVB_EINVAL;
     status = evb__publish_check(&p, bus, opts, false);
+    return status == EVB_OK ? publish_by_name(&p, topic, data, size, loan, opts == NULL) : status;
+}
+
+int32_t evb__publish_request(evb_bus *bus, const char *topic, const void *data, size_t size,
+                             uint64_t number, int64_t deadline_ns)
+{
+    struct evb__publish p;
+    int32_t status = evb__publish_check(&p, bus, NULL, false);
+
     if (status != EVB_OK) return status;
-    length = strnlen(topic, EVB__NAME_MAX + 1);
-    if (length > EVB__NAME_MAX || (unsigned char)topic[0] == bus->reserved_first) return EVB_EINVAL;
-    if (loan) status = take_loan(&p, data, size);
-    if (status == EVB_OK) status = evb__publish_check_event(&p.draft, bus, topic, length, data, size);
-    if (status == EVB_OK) status = refuse_publish(bus);
-    if (status == EVB_OK) status = evb__publish_enter(&p, evb__bus_hazard(bus));
-    if (status != EVB_OK) return status;
-    status = evb__publish_find(&p, p.entry, topic, length, &target);
-    if (status == EVB_OK) status = opts == NULL && !loan ? run_plain(&p, &target) : run(&p, &target);
-    evb__publish_leave(&p);
-    return status;
+    p.draft.event.flags = EVB_EVENT_REQUEST;
+    p.draft.request = number;
+    p.deadline_ns = deadline_ns;
+    return publish_by_name(&p, topic, (void *)(uintptr_t)data, size, false, false);
 }
 
 int32_t evb_publish(evb_bus *bus, const char *topic, const void *data, size_t size,

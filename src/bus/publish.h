@@ -71,10 +71,15 @@ struct evb__publish {
     char *ret_refused;             /* NULL: not asked for */
     uint32_t refused_cap;
     uint64_t *ret_sequence, *ret_position; /* likewise */
+    const char *dedup_id;                  /* likewise */
+    size_t dedup_size;
+    struct evb__dedup_id *claim; /* of dedup_id, until the publish has succeeded or failed */
+    uint32_t newcomers;          /* EVB_RETAIN: as they were before it looked who matches */
     struct evb__draft draft;
 
     /* with EVB__RETRY: what to wait for, and room for how much */
-    struct evb__sink *full; /* a reference */
+    struct evb__sink *full; /* a reference; NULL: another publish of dedup_id */
+    bool at_once;           /* nothing: somebody has come to whom the topic has to show what it keeps */
     size_t full_bytes;
     uint32_t full_events;
 };
@@ -84,6 +89,10 @@ struct evb__publish {
 /* The bus by name, the whole way. loan: data is one of this bus'. */
 int32_t evb__publish_named(evb_bus *bus, const char *topic, void *data, size_t size,
                            const evb_publish_opts *opts, bool loan);
+
+/* The bus by name, without options: the event says that it is the request of that number (bus/request.h). */
+int32_t evb__publish_request(evb_bus *bus, const char *topic, const void *data, size_t size,
+                             uint64_t number, int64_t deadline_ns);
 
 /* What its parts share with publish_many.c. */
 int32_t evb__publish_find(const struct evb__publish *p, struct evb__slot_entry *entry, const char *name,

@@ -206,12 +206,13 @@ static int32_t check_mandatory(struct many *m)
 /* All or none. *ret_made: how many. */
 static int32_t make_messages(struct many *m, uint32_t *ret_made)
 {
+    bool retains = (m->p.flags & EVB_RETAIN) != 0;
     uint32_t made = 0, i;
 
     for (i = 0; i < m->n; i++) {
         struct evb__draft draft;
 
-        if (m->ones[i].queues == 0) continue;
+        if (m->ones[i].queues == 0 && !retains) continue;
         (void)draft_of(m, i, &draft); /* has been checked */
         m->ones[i].message = evb__message_new(&draft, m->ones[i].queues, true);
         if (m->ones[i].message == NULL) break;
@@ -226,9 +227,9 @@ static int32_t make_messages(struct many *m, uint32_t *ret_made)
     return EVB_ENOMEM;
 }
 
-static void commit_runs(struct many *m, uint32_t made)
+/* As in publish.c; theirs follow each other. */
+static void number_messages(struct many *m, uint32_t made)
 {
-    /* as in publish.c; theirs follow each other */
     uint64_t sequence = made != 0 ? evb__add_rlx(&m->p.bus->sequence, made) : 0;
     int64_t now = evb__clock_wall_coarse();
 
@@ -238,6 +239,47 @@ static void commit_runs(struct many *m, uint32_t made)
         m->ones[i].message->time_ns = now;
     }
     m->p.draft.event.sequence = sequence;
+}
+
+/* Messages of events that their topics keep. EVB__RETRY: as in publish.c. */
+static EVB__COLD int32_t make_kept_messages(struct many *m)
+{
+    struct evb__retained *retained = &m->p.bus->retained;
+    int32_t status = EVB_OK;
+    uint32_t made;
+
+    if (evb__retained_begin(retained, m->p.newcomers) != EVB_OK) {
+        m->p.at_once = true;
+        return EVB__RETRY;
+    }
+    for (uint32_t i = 0; i < m->n && status == EVB_OK; i++) {
+        const char *topic = m->msgs[i].topic;
+
+        status = evb__retained_reserve_locked(retained, topic, strlen(topic), m->msgs[i].size == 0);
+    }
+    if (status == EVB_OK) status = make_messages(m, &made);
+    if (status == EVB_OK) {
+        number_messages(m, made);
+        for (uint32_t i = 0; i < m->n; i++)
+            evb__retained_keep_locked(retained, m->ones[i].message);
+    }
+    evb__retained_end(retained);
+    return status;
+}
+
+static int32_t make_all(struct many *m)
+{
+    uint32_t made;
+    int32_t status;
+
+    if (evb__unlikely((m->p.flags & EVB_RETAIN) != 0)) return make_kept_messages(m);
+    status = make_messages(m, &made);
+    if (status == EVB_OK) number_messages(m, made);
+    return status;
+}
+
+static void commit_runs(struct many *m)
+{
     for (uint32_t i = 0; i < m->count; i++) {
         struct evb__sink *sink = m->parts[i].sink;
         struct one *one = &m->ones[m->parts[i].message];
@@ -251,7 +293,6 @@ static void commit_runs(struct many *m, uint32_t made)
 static int32_t attempt(struct many *m)
 {
     int32_t status = EVB_OK;
-    uint32_t made;
 
     m->count = 0;
     for (uint32_t i = 0; i < m->n && status == EVB_OK; i++)
@@ -261,12 +302,12 @@ static int32_t attempt(struct many *m)
     status = reserve_runs(m);
     if (status != EVB_OK) return status;
     status = check_mandatory(m);
-    if (status == EVB_OK) status = make_messages(m, &made);
+    if (status == EVB_OK) status = make_all(m);
     if (status != EVB_OK) {
         undo_runs(m, m->count);
         return status;
     }
-    commit_runs(m, made);
+    commit_runs(m);
     return EVB_OK;
 }
 

@@ -17,6 +17,15 @@ static void fire(evb_bus *bus, struct evb__listener *listener)
     evb__bus_request(bus);
 }
 
+/* It is being shown what topics keep, or has been shown this event. */
+static bool is_not_for(const struct evb__extra *extra, const evb_event *event)
+{
+    uint64_t shown_to = evb__ld_acq(&extra->shown_to); /* pairs with evb__newcomer_show */
+
+    if (evb__likely(shown_to == 0) || (event->flags & EVB_EVENT_RETAINED) != 0) return false;
+    return shown_to == UINT64_MAX || (event->sequence != 0 && event->sequence <= shown_to);
+}
+
 int32_t evb__thunk(const evb_event *event, void *user)
 {
     struct evb__listener *listener = user;
@@ -32,6 +41,7 @@ int32_t evb__thunk(const evb_event *event, void *user)
     int32_t answer;
 
     slot->running = &call;
+    if (is_not_for(extra, event)) goto out;
     if (extra->filter != NULL && extra->filter(event, context) == 0) goto out;
     /* The filter may have removed its own listener; a once may be claimed by another emit at this moment. */
     if ((flags & EVB_ONCE) != 0) {

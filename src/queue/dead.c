@@ -19,8 +19,8 @@ static void keep_text(struct evb__delivery *d, const char *text)
     char *copy =
         size != 0 ? evb__alloc(size + 1, EVB__ALIGN_MIN) : NULL; /* no memory: a letter without text */
 
-    if (d->error_text != NULL) evb__free(d->error_text, strlen(d->error_text) + 1);
-    d->error_text = copy;
+    if (d->rest->error_text != NULL) evb__free(d->rest->error_text, strlen(d->rest->error_text) + 1);
+    d->rest->error_text = copy;
     if (copy == NULL) return;
     memcpy(copy, text, size);
     copy[size] = '\0';
@@ -30,24 +30,44 @@ void evb__dead_free_locked(struct evb__queue *q, struct evb__delivery *d)
 {
     evb__list_remove(&q->dead, d);
     keep_text(d, NULL);
+    evb__lane_leave_locked(q, d); /* it may have stopped its key */
     evb__message_unref(d->message);
+}
+
+/* The next of its key goes on, unless this was the failed head of a key that stops then (SEMANTICS 1.6). */
+static bool stops_its_key(const struct evb__queue *q, enum evb__reason reason)
+{
+    return (q->opts.flags & EVB_SUB_KEY_HALT) != 0 &&
+           (reason == EVB__REASON_DELIVERY_LIMIT || reason == EVB__REASON_REJECTED);
+}
+
+static void begin_history(struct evb__delivery_rest *rest, int64_t now)
+{
+    memset(rest->times, 0, sizeof rest->times);
+    rest->first_death_ns = now;
+    rest->error_text = NULL;
+    rest->redrives = 0;
 }
 
 void evb__bury_locked(struct evb__queue *q, struct evb__delivery *d, enum evb__reason reason, int32_t code,
                       const char *text)
 {
+    struct evb__delivery_rest *rest = d->rest;
     int64_t now = evb__clock_wall();
 
     q->counted.dead_lettered++;
     q->buried++;
+    if (!stops_its_key(q, reason)) evb__lane_leave_locked(q, d);
+    if (!d->died) begin_history(rest, now);
+    d->died = true;
+    d->expires = false; /* or it would expire again when it is redriven late */
     d->state = EVB__DEAD;
     d->reason = (uint8_t)reason;
-    d->error_code = code;
-    if (d->times[reason] < UINT16_MAX) d->times[reason]++;
-    if (d->first_death_ns == 0) d->first_death_ns = now;
-    d->last_death_ns = now;
+    rest->error_code = code;
+    if (rest->times[reason] < UINT16_MAX) rest->times[reason]++;
+    rest->last_death_ns = now;
     keep_text(d, text);
-    d->due_ns = ++q->letters; /* its place in the order, for who walks over them */
+    rest->letter = ++q->letters; /* its place in the order, for who walks over them */
     evb__list_append(&q->dead, d);
     while (q->dead.count > q->opts.dlq_capacity || q->dead.bytes > q->opts.dlq_bytes) {
         evb__dead_free_locked(q, q->dead.head);
@@ -79,25 +99,27 @@ struct shown {
 
 static void show(const struct evb__queue *q, const struct evb__delivery *d, struct shown *s)
 {
+    const struct evb__delivery_rest *rest = d->rest;
+
     s->origin = (struct evb__origin){.bus = q->bus, .message = d->message};
     s->view.event = d->message->event;
     s->view.event.attempt = d->attempt;
-    s->view.event.flags = d->redriven ? (uint32_t)EVB_EVENT_REDRIVEN : 0;
+    s->view.event.flags |= d->redriven ? (uint32_t)EVB_EVENT_REDRIVEN : 0;
     s->view.origin = &s->origin;
     s->death = (evb_death){.struct_size = sizeof s->death,
-                           .error_code = d->error_code,
+                           .error_code = rest->error_code,
                            .reason = words[d->reason],
                            .topic = d->message->event.topic,
                            .subscription = q->name,
                            .attempts = d->attempt,
-                           .redrives = d->redrives,
-                           .times = d->times[d->reason],
+                           .redrives = rest->redrives,
+                           .times = rest->times[d->reason],
                            .sequence = d->message->event.sequence,
-                           .first_time_ns = d->first_death_ns,
-                           .last_time_ns = d->last_death_ns};
+                           .first_time_ns = rest->first_death_ns,
+                           .last_time_ns = rest->last_death_ns};
     s->text[0] = '\0';
-    if (d->error_text != NULL) {
-        memcpy(s->text, d->error_text, strlen(d->error_text) + 1);
+    if (rest->error_text != NULL) {
+        memcpy(s->text, rest->error_text, strlen(rest->error_text) + 1);
         s->death.error_text = s->text;
     }
 }
@@ -110,10 +132,10 @@ static uint32_t look(struct evb__queue *q, int64_t *after, struct shown *shown)
 
     evb__queue_lock(q);
     for (d = q->dead.head; d != NULL && count < CHUNK; d = d->next) {
-        if (d->due_ns <= *after) continue;
+        if (d->rest->letter <= *after) continue;
         evb__message_ref(d->message);
         show(q, d, &shown[count++]);
-        *after = d->due_ns;
+        *after = d->rest->letter;
     }
     evb__queue_unlock(q);
     return count;
@@ -146,8 +168,8 @@ int32_t evb_dlq_browse(evb_sub *sub, int32_t (*fn)(const evb_event *ev, const ev
     return rc;
 }
 
-/* The oldest letter back to the tail; one that the queue can never hold stays where it is. EVB_OK,
- * EVB_EEMPTY, EVB_EFULL or EVB_ETOOBIG: there are only such. */
+/* The oldest letter back to the tail, or to the head of the key that it has stopped; one that the queue can
+ * never hold stays where it is. EVB_OK, EVB_EEMPTY, EVB_EFULL or EVB_ETOOBIG: there are only such. */
 static int32_t redrive_one_locked(struct evb__queue *q)
 {
     struct evb__delivery *d = q->dead.head;
@@ -164,8 +186,9 @@ static int32_t redrive_one_locked(struct evb__queue *q)
     d->attempt = 0;
     d->redelivered = 0;
     d->redriven = 1;
-    d->redrives++;
+    d->rest->redrives++;
     q->counted.enqueued++;
+    evb__expiry_begin(q, d);
     evb__ready_append_locked(q, d);
     return EVB_OK;
 }

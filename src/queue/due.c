@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /* What is due next: a pairing heap (Fredman, Sedgewick, Sleator, Tarjan, Algorithmica 1986) linked through
- * the deliveries, so that waiting for a time never needs memory. Adding is constant, taking out logarithmic
- * (amortized).
+ * the deliveries' own nodes, so that waiting for a time never needs memory. Adding is constant, taking out
+ * logarithmic (amortized).
  *
- * Invariant: a delivery is not due before its parent. next: the sibling to the right; prev: the one to the
+ * Invariant: a node is not due before its parent. next: the sibling to the right; prev: the one to the
  * left, or the parent of the first child; the root has neither. Threads: under the queue's lock.
  */
 #include "queue/queue.h"
 
 /* What is due at the same moment comes up as it was published. */
-static bool is_before(const struct evb__delivery *a, const struct evb__delivery *b)
+static bool is_before(const struct evb__due *a, const struct evb__due *b)
 {
-    if (a->due_ns != b->due_ns) return a->due_ns < b->due_ns;
-    return a->message->event.sequence < b->message->event.sequence;
+    if (a->at_ns != b->at_ns) return a->at_ns < b->at_ns;
+    return a->order < b->order;
 }
 
 /* The earlier root gets the other one as its first child. */
-static struct evb__delivery *meld(struct evb__delivery *a, struct evb__delivery *b)
+static struct evb__due *meld(struct evb__due *a, struct evb__due *b)
 {
-    struct evb__delivery *t;
+    struct evb__due *t;
 
     if (a == NULL) return b;
     if (b == NULL) return a;
@@ -35,12 +35,12 @@ static struct evb__delivery *meld(struct evb__delivery *a, struct evb__delivery 
 }
 
 /* One heap of a list of siblings, in two passes: pairs from left to right, then all from right to left. */
-static struct evb__delivery *meld_siblings(struct evb__delivery *first)
+static struct evb__due *meld_siblings(struct evb__due *first)
 {
-    struct evb__delivery *pairs = NULL, *root = NULL;
+    struct evb__due *pairs = NULL, *root = NULL;
 
     while (first != NULL) {
-        struct evb__delivery *a = first, *b = first->next;
+        struct evb__due *a = first, *b = first->next;
 
         first = b != NULL ? b->next : NULL;
         a->next = a->prev = NULL;
@@ -50,7 +50,7 @@ static struct evb__delivery *meld_siblings(struct evb__delivery *first)
         pairs = a;
     }
     while (pairs != NULL) {
-        struct evb__delivery *rest = pairs->next;
+        struct evb__due *rest = pairs->next;
 
         pairs->next = NULL;
         root = meld(root, pairs);
@@ -59,25 +59,28 @@ static struct evb__delivery *meld_siblings(struct evb__delivery *first)
     return root;
 }
 
-void evb__due_add(struct evb__delivery **heap, struct evb__delivery *d)
+void evb__due_add_locked(struct evb__queue *q, struct evb__delivery *d, int64_t at_ns)
 {
-    d->next = d->prev = d->child = NULL;
-    *heap = meld(*heap, d);
+    struct evb__due *due = &d->rest->due;
+
+    *due = (struct evb__due){.at_ns = at_ns, .order = d->message->event.sequence, .delivery = d};
+    q->due = meld(q->due, due);
+    d->timed = true;
 }
 
-void evb__due_remove(struct evb__delivery **heap, struct evb__delivery *d)
+void evb__due_remove_locked(struct evb__queue *q, struct evb__delivery *d)
 {
-    struct evb__delivery *children = meld_siblings(d->child);
+    struct evb__due *due = &d->rest->due, *children = meld_siblings(due->child);
 
-    if (*heap == d) {
-        *heap = children;
+    if (q->due == due) {
+        q->due = children;
     } else {
-        if (d->prev->child == d)
-            d->prev->child = d->next;
+        if (due->prev->child == due)
+            due->prev->child = due->next;
         else
-            d->prev->next = d->next;
-        if (d->next != NULL) d->next->prev = d->prev;
-        *heap = meld(*heap, children);
+            due->prev->next = due->next;
+        if (due->next != NULL) due->next->prev = due->prev;
+        q->due = meld(q->due, children);
     }
-    d->next = d->prev = d->child = NULL;
+    d->timed = false;
 }

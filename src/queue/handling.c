@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "ring/eventcount.h"
 
 /* A delivery's number: tag of the queue | epoch of the slot | slot. */
 #define SLOT_BITS  21 /* EVB__OPEN_MAX, and the runners' own */
@@ -117,6 +118,13 @@ void evb__handlings_free(struct evb__queue *q)
 
 /* ---- handing out ---- */
 
+uint32_t evb__delivery_flags(const struct evb__delivery *d)
+{
+    return (d->redelivered ? (uint32_t)EVB_EVENT_REDELIVERED : 0) |
+           (d->redriven ? (uint32_t)EVB_EVENT_REDRIVEN : 0) |
+           (d->retained ? (uint32_t)EVB_EVENT_RETAINED : 0);
+}
+
 static void show(struct evb__queue *q, struct evb__handling *h, struct evb__delivery *d)
 {
     struct evb__message *message = d->message;
@@ -124,22 +132,65 @@ static void show(struct evb__queue *q, struct evb__handling *h, struct evb__deli
     h->origin = (struct evb__origin){.bus = q->bus, .message = message, .delivery = d};
     h->view.event = message->event;
     h->view.event.attempt = d->attempt;
-    h->view.event.flags = (d->redelivered ? (uint32_t)EVB_EVENT_REDELIVERED : 0) |
-                          (d->redriven ? (uint32_t)EVB_EVENT_REDRIVEN : 0);
+    h->view.event.flags = message->event.flags | evb__delivery_flags(d);
     h->view.origin = &h->origin;
+}
+
+/* The next in order while nothing is ready; not put there first. NULL: there is none. Ends: the queue is
+ * bounded. */
+static struct evb__delivery *pop_mailbox_locked(struct evb__queue *q)
+{
+    struct evb__delivery *d;
+
+    while ((d = evb__mailbox_pop(&q->mailbox)) != NULL) {
+        q->counted.enqueued++;
+        if (evb__likely(d->message->event.key == NULL)) break;
+        evb__lanes_begin_locked(q);
+        if (evb__lane_enter_locked(q, d)) break;
+        evb__ready_wait_locked(q, d);
+    }
+    return d;
+}
+
+/* NULL: nobody's turn. */
+static struct evb__delivery *next_turn_locked(struct evb__queue *q)
+{
+    for (;;) {
+        struct evb__delivery *d = evb__unlikely(q->lanes.used) ? q->lanes.head : q->ready.head;
+
+        if (d == NULL) return pop_mailbox_locked(q);
+        evb__ready_remove_locked(q, d);
+        if (evb__likely(!d->expires) || !evb__expires_by(d, evb__clock_mono())) return d;
+        evb__expire_locked(q, d);
+        /* now: a biased owner wakes nobody until the next handler has returned */
+        if (q->opts.overflow == EVB_OVERFLOW_BLOCK &&
+            evb__eventcount_look(&q->room_waiters, q->lock.asymmetric))
+            evb__eventcount_wake(&q->room_waiters, &q->room_epoch);
+    }
+}
+
+/* At most once: settled now. Its key stays taken while a handler has it. */
+static void settle_now_locked(struct evb__queue *q, struct evb__handling *h, struct evb__delivery *d)
+{
+    q->counted.acked++;
+    h->message = d->message; /* its reference goes over */
+    h->delivery = NULL;
+    h->origin.delivery = NULL;
+    if (h->member->handler == NULL) {
+        evb__lane_leave_locked(q, d);
+    } else {
+        h->leader = d->lane == EVB__LANE_LEADS ? d : NULL;
+        /* before the credit goes: a drain waits for handlers, too. Release: pairs with looks_dry_locked */
+        (void)evb__add_rel(&q->once_running, 1);
+    }
+    evb__credit_back_locked(q, d);
 }
 
 struct evb__delivery *evb__hand_out_locked(struct evb__queue *q, evb_sub *member, struct evb__handling *h)
 {
-    struct evb__delivery *d = q->ready.head;
+    struct evb__delivery *d = next_turn_locked(q);
 
-    if (d != NULL) {
-        evb__ready_remove_locked(q, d);
-    } else {
-        d = evb__mailbox_pop(&q->mailbox); /* the next in order: ready is empty */
-        if (d == NULL) return NULL;
-        q->counted.enqueued++;
-    }
+    if (d == NULL) return NULL;
     d->attempt++;
     q->counted.delivered++;
     if (d->attempt > 1) q->counted.redelivered++;
@@ -149,17 +200,10 @@ struct evb__delivery *evb__hand_out_locked(struct evb__queue *q, evb_sub *member
     d->handling = h;
     h->delivery = d;
     h->member = member;
-    if ((q->opts.flags & EVB_SUB_AT_MOST_ONCE) != 0) {
-        q->counted.acked++;
-        h->message = d->message; /* its reference goes over */
-        h->delivery = NULL;
-        h->origin.delivery = NULL;
-        /* before the credit goes: a drain waits for handlers, too. Release: pairs with looks_dry_locked */
-        if (member->handler != NULL) (void)evb__add_rel(&q->once_running, 1);
-        evb__credit_back_locked(q, d);
-    } else {
+    if ((q->opts.flags & EVB_SUB_AT_MOST_ONCE) != 0)
+        settle_now_locked(q, h, d);
+    else
         q->in_flight++;
-    }
     return d;
 }
 
@@ -195,11 +239,10 @@ void evb__handling_lease_locked(struct evb__handling *h, int64_t now_ns, int64_t
     struct evb__delivery *d = h->delivery;
 
     if (d == NULL) return; /* at most once: nothing to come back */
-    if (h->leased) evb__due_remove(&q->due, d);
+    if (h->leased) evb__due_remove_locked(q, d);
     h->leased = lease_ns != INT64_MAX;
     if (!h->leased) return;
-    d->due_ns = lease_ns < INT64_MAX - now_ns ? now_ns + lease_ns : INT64_MAX;
-    evb__due_add(&q->due, d);
+    evb__due_add_locked(q, d, lease_ns < INT64_MAX - now_ns ? now_ns + lease_ns : INT64_MAX);
     evb__alarm_locked(q);
 }
 

@@ -77,6 +77,7 @@ static void drop_locked(struct evb__queue *q, struct evb__delivery *d)
     }
     q->counted.dropped++;
     q->dropped++;
+    evb__lane_leave_locked(q, d);
     evb__message_unref(d->message);
 }
 
@@ -96,7 +97,7 @@ static void accept_locked(struct evb__queue *q, struct evb__delivery *d)
 /* With a credit in hand. */
 static bool hand_over(struct evb__queue *q, struct evb__delivery *d)
 {
-    if (evb__likely(d->message->delay_ns == 0 && evb__mailbox_push(&q->mailbox, d))) {
+    if (evb__likely(d->message->delay_ns == 0 && !d->expires && evb__mailbox_push(&q->mailbox, d))) {
         if (evb__likely(!evb__mailbox_told(&q->mailbox))) return true;
         evb__queue_lock(q);
     } else {
@@ -142,47 +143,76 @@ static void discard_locked(struct evb__queue *q, struct evb__delivery *d)
     evb__message_unref(d->message);
 }
 
-static bool commit_evicting(struct evb__queue *q, struct evb__delivery *d)
+/* A credit for it, if it has to be by evicting what is ready. */
+static bool make_room_locked(struct evb__queue *q, const struct evb__delivery *d)
 {
     size_t bytes = d->message->bytes;
     struct evb__delivery *old;
-    bool taken;
 
-    evb__queue_lock(q);
-    taken = could_fit_locked(q, bytes) && !is_late(q);
-    while (taken && q->opts.overflow == EVB_OVERFLOW_CONFLATE && d->message->delay_ns == 0 &&
+    if (!could_fit_locked(q, bytes)) return false;
+    while (q->opts.overflow == EVB_OVERFLOW_CONFLATE && d->message->delay_ns == 0 &&
            (old = evb__conflated_locked(q, d)) != NULL) {
         evb__ready_remove_locked(q, old);
         q->counted.conflated++;
         evb__gone_locked(q, old);
     }
-    if (taken) {
-        evict_for_locked(q, evb__credit_cost(1, bytes));
-        accept_locked(q, d);
-    } else if (is_late(q)) {
+    evict_for_locked(q, evb__credit_cost(1, bytes));
+    return true;
+}
+
+static void not_taken_locked(struct evb__queue *q, struct evb__delivery *d)
+{
+    if (is_late(q)) {
         discard_locked(q, d);
-    } else {
-        q->counted.enqueued++;
-        drop_locked(q, d);
+        return;
     }
+    q->counted.enqueued++;
+    drop_locked(q, d);
+}
+
+static bool commit_evicting(struct evb__queue *q, struct evb__delivery *d)
+{
+    bool taken;
+
+    evb__queue_lock(q);
+    taken = !is_late(q) && make_room_locked(q, d);
+    if (taken)
+        accept_locked(q, d);
+    else
+        not_taken_locked(q, d);
     evb__queue_unlock(q);
     return taken;
 }
 
+static bool take_credit(struct evb__queue *q, const struct evb__delivery *d)
+{
+    size_t bytes = d->message->bytes;
+
+    return evb__credit_possible(&q->credit, 1, bytes) &&
+           evb__credit_take(&q->credit, evb__credit_cost(1, bytes));
+}
+
+/* For newcomer.c: the queue is about to open, so nobody is refused and nobody waits. */
+void evb__queue_admit_locked(struct evb__queue *q, struct evb__delivery *d)
+{
+    bool evicts = q->opts.overflow == EVB_OVERFLOW_DROP_OLDEST || q->opts.overflow == EVB_OVERFLOW_CONFLATE;
+
+    d->retained = true;
+    evb__expiry_begin(q, d);
+    if (!is_late(q) && (evicts ? make_room_locked(q, d) : take_credit(q, d)))
+        accept_locked(q, d);
+    else
+        not_taken_locked(q, d);
+}
+
 static bool commit_newest(struct evb__queue *q, struct evb__delivery *d)
 {
-    uint64_t cost = evb__credit_cost(1, d->message->bytes);
-    bool taken = evb__credit_possible(&q->credit, 1, d->message->bytes) && evb__credit_take(&q->credit, cost);
+    bool taken = take_credit(q, d);
 
     if (evb__likely(taken && !is_late(q))) return hand_over(q, d);
-    if (taken) evb__credit_undo(&q->credit, cost);
+    if (taken) evb__credit_undo(&q->credit, evb__credit_cost(1, d->message->bytes));
     evb__queue_lock(q);
-    if (is_late(q)) {
-        discard_locked(q, d);
-    } else {
-        q->counted.enqueued++;
-        drop_locked(q, d);
-    }
+    not_taken_locked(q, d);
     evb__queue_unlock(q);
     return false;
 }
@@ -191,8 +221,10 @@ static bool sink_commit(struct evb__sink *sink, struct evb__delivery *d)
 {
     struct evb__queue *q = queue_of(sink);
 
-    /* Without it, who waits in evb_sub_next sees to the time himself. */
-    if (evb__unlikely(d->message->delay_ns != 0)) (void)evb__queue_pool(q);
+    if (evb__unlikely((d->message->delay_ns | d->message->ttl_ns | q->opts.ttl_ns) != 0)) {
+        (void)evb__queue_pool(q); /* without it, who waits in evb_sub_next sees to the time himself */
+        evb__expiry_begin(q, d);
+    }
     switch (q->opts.overflow) {
     case EVB_OVERFLOW_DROP_NEWEST:
         return commit_newest(q, d);

@@ -117,7 +117,7 @@ static int64_t until_due(const struct evb__queue *q, int64_t left)
     int64_t due;
 
     if (q->due == NULL) return left;
-    due = q->due->due_ns - evb__clock_mono() + 1;
+    due = q->due->at_ns - evb__clock_mono() + 1;
     if (due < 1) due = 1;
     return left == EVB_FOREVER || due < left ? due : left;
 }
@@ -193,8 +193,7 @@ static void pack(char *at, const struct evb__delivery *d, size_t size)
                        .data_len = (uint32_t)ev->size,
                        .sequence = ev->sequence,
                        .time_ns = d->message->time_ns,
-                       .flags = (d->redelivered ? (uint32_t)EVB_EVENT_REDELIVERED : 0) |
-                                (d->redriven ? (uint32_t)EVB_EVENT_REDRIVEN : 0),
+                       .flags = ev->flags | evb__delivery_flags(d),
                        .attempt = d->attempt + 1};
     char *p = at + sizeof head;
 
@@ -216,8 +215,7 @@ static int64_t take_one_locked(struct evb__queue *q, char *at, size_t cap)
     size_t size;
 
     if (q->paused) return 0;
-    if (q->ready.head == NULL) evb__mailbox_empty_locked(q);
-    d = q->ready.head;
+    d = evb__ready_next_locked(q);
     if (d == NULL) return 0;
     size = packed_size(&d->message->event);
     if (size > cap || size > UINT32_MAX) return -1;

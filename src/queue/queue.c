@@ -183,6 +183,7 @@ static void free_queue(struct evb__queue *q)
     while (q->lapsed != NULL)
         evb__handling_forget_locked(q, q->lapsed->member); /* nobody else is here any more */
     evb__handlings_free(q);
+    evb__lanes_free(&q->lanes);
     if (q->mailbox.ring != NULL) evb_ring_destroy(q->mailbox.ring);
     if (q->hash != NULL) evb__free(q->hash, (q->hash_mask + (size_t)1) * sizeof(struct evb__delivery *));
     if (q->name != NULL) evb__free(q->name, strlen(q->name) + 1);
@@ -260,6 +261,7 @@ int32_t evb__queue_make(evb_bus *bus, const char *pattern, const char *name, con
     evb__bias_init(&q->lock);
     evb__credit_init(&q->credit, opts->capacity, opts->capacity_bytes, 0);
     evb__rng_init(&q->rng, bus->seed + q->tag);
+    evb__lanes_init(&q->lanes);
     rc = make_parts(q, pattern, name);
     if (rc != EVB_OK)
         free_queue(q);

@@ -6,6 +6,9 @@
  *                                                        due: delayed and       |  +--> dead
  *                                                        retrying <--- failed --+
  *
+ * An event with a key is handed out when it leads the lane of its key (lanes.h); one that expires goes from
+ * wherever it is but in flight.
+ *
  * A publisher takes credits (credit.h), pushes the delivery into the mailbox and looks at `tell` (mailbox.h).
  * Everything behind the mailbox is under the queue's lock (bias.h): whoever takes an event out or counts
  * first empties the mailbox into `ready`, so that all happens in the order of acceptance. Consumers are
@@ -31,6 +34,7 @@
 #include "pool/timer.h"
 #include "queue/bias.h"
 #include "queue/credit.h"
+#include "queue/lanes.h"
 #include "queue/mailbox.h"
 
 #define EVB__CONCURRENCY_MAX 1024u
@@ -66,8 +70,9 @@ struct evb__handling {
     uint32_t slot, epoch;
     bool open;
     bool leased;
-    bool lapsed;            /* in the queue's list of those */
-    struct evb__call *call; /* whose handler runs with it; NULL: none, or it has been deferred */
+    bool lapsed;                  /* in the queue's list of those */
+    struct evb__delivery *leader; /* at most once: keeps its key until the handler has returned; or NULL */
+    struct evb__call *call;       /* whose handler runs with it; NULL: none, or it has been deferred */
 };
 
 /* Who runs handlers, one at a time: a runner, or a dispatch. */
@@ -142,7 +147,8 @@ struct evb__queue {
     /* under lock */
     int64_t listener; /* its sink's */
     struct evb__deliveries ready, dead;
-    struct evb__delivery *due; /* heap: delayed, retrying, leased */
+    struct evb__due *due; /* heap: delayed, retrying, leased, and what is ready and expires */
+    struct evb__lanes lanes;
     uint64_t delayed, in_flight;
     uint64_t open; /* pulled and deferred: within max_in_flight */
     evb_sub *members;
@@ -211,7 +217,25 @@ void evb__ready_append_locked(struct evb__queue *queue, struct evb__delivery *d)
 void evb__ready_prepend_locked(struct evb__queue *queue, struct evb__delivery *d);
 void evb__ready_remove_locked(struct evb__queue *queue, struct evb__delivery *d);
 void evb__mailbox_empty_locked(struct evb__queue *queue); /* into ready */
+/* The next that may be handed out, still in its place; NULL: none. Looks into the mailbox only when nothing
+ * else is ready. */
+struct evb__delivery *evb__ready_next_locked(struct evb__queue *queue);
+/* In ready, and nobody else of its key is in its way. */
+EVB__INLINE bool evb__ready_is_empty_locked(const struct evb__queue *queue)
+{
+    return (queue->lanes.used ? queue->lanes.head : queue->ready.head) == NULL;
+}
 void evb__delay_locked(struct evb__queue *queue, struct evb__delivery *d, int64_t due_ns);
+/* Accepted, but another one of its key is in its way: it has a place behind that. */
+void evb__ready_wait_locked(struct evb__queue *queue, struct evb__delivery *d);
+/* Starts its time to live: the event's or the queue's, the shorter one. */
+void evb__expiry_begin(const struct evb__queue *queue, struct evb__delivery *d);
+/* It is too old and in no list: counted, or a dead letter. */
+void evb__expire_locked(struct evb__queue *queue, struct evb__delivery *d);
+EVB__INLINE bool evb__expires_by(const struct evb__delivery *d, int64_t now_ns)
+{
+    return d->expires && d->rest->expires_ns <= now_ns;
+}
 void evb__credit_back_locked(struct evb__queue *queue, const struct evb__delivery *d);
 void evb__gone_locked(struct evb__queue *queue,
                       struct evb__delivery *d); /* credit and message; counted by the caller */
@@ -222,11 +246,13 @@ uint64_t evb__remove_all_locked(struct evb__queue *queue);
 /* The ready delivery of a conflating queue with that key (or topic), or NULL. */
 struct evb__delivery *evb__conflated_locked(const struct evb__queue *queue, const struct evb__delivery *d);
 
-/* due.c: a heap of deliveries by due_ns. Nothing is allocated. */
-void evb__due_add(struct evb__delivery **heap, struct evb__delivery *d);
-void evb__due_remove(struct evb__delivery **heap, struct evb__delivery *d);
+/* due.c: a heap of deliveries by the time at which they are to be looked at. Nothing is allocated. */
+void evb__due_add_locked(struct evb__queue *queue, struct evb__delivery *d, int64_t at_ns);
+void evb__due_remove_locked(struct evb__queue *queue, struct evb__delivery *d); /* timed */
 
 /* ---- handling.c: what is in flight ---- */
+
+uint32_t evb__delivery_flags(const struct evb__delivery *d); /* as user code sees it */
 
 struct evb__handling *evb__handling_get_locked(struct evb__queue *queue); /* NULL: no memory */
 void evb__handling_put_locked(struct evb__queue *queue, struct evb__handling *h);
@@ -279,6 +305,8 @@ void evb__stuck_look_locked(struct evb__queue *queue, int64_t now_ns);
 /* ---- intake.c ---- */
 
 extern const struct evb__sink_ops evb__queue_sink_ops, evb__queue_filtering_sink_ops;
+/* An event that its topic has kept comes in, in the moment in which the queue opens (newcomer.h). */
+void evb__queue_admit_locked(struct evb__queue *queue, struct evb__delivery *d);
 
 /* ---- pull.c ---- */
 

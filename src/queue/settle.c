@@ -62,7 +62,7 @@ void evb__settle_locked(struct evb__queue *q, struct evb__handling *h, const str
         evb__message_ref(h->message);
     }
     if (d == NULL) return; /* at most once: settled when it was handed out */
-    if (h->leased) evb__due_remove(&q->due, d);
+    if (h->leased) evb__due_remove_locked(q, d);
     h->leased = false;
     d->handling = NULL;
     q->in_flight--;
@@ -100,12 +100,20 @@ void evb__due_locked(struct evb__queue *q, int64_t now_ns)
                                                 .text = "lease expired",
                                                 .code = EVB_ETIMEDOUT,
                                                 .keep = true};
-    struct evb__delivery *d;
 
-    while ((d = q->due) != NULL && d->due_ns <= now_ns) {
-        if (d->state == EVB__DELAYED) {
-            evb__due_remove(&q->due, d);
+    while (q->due != NULL && q->due->at_ns <= now_ns) {
+        struct evb__delivery *d = q->due->delivery;
+
+        if (d->state == EVB__READY) {
+            evb__ready_remove_locked(q, d);
+            evb__expire_locked(q, d);
+        } else if (d->state == EVB__DELAYED) {
+            evb__due_remove_locked(q, d);
             q->delayed--;
+            if (evb__expires_by(d, now_ns)) {
+                evb__expire_locked(q, d);
+                continue;
+            }
             evb__mailbox_empty_locked(q);
             evb__ready_append_locked(q, d);
         } else {
@@ -119,7 +127,7 @@ void evb__due_locked(struct evb__queue *q, int64_t now_ns)
 
 void evb__alarm_locked(struct evb__queue *q)
 {
-    int64_t due = q->due != NULL && q->due->due_ns < q->look_ns ? q->due->due_ns : q->look_ns;
+    int64_t due = q->due != NULL && q->due->at_ns < q->look_ns ? q->due->at_ns : q->look_ns;
 
     if (q->alarm == NULL || due >= q->alarm_ns) return; /* an alarm that comes too early sets itself anew */
     q->alarm_ns = due;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Steering a group: pause, resume, purge. And draining all of a bus, and its end. */
+/* Steering a group: pause, resume, purge, open a key. And draining all of a bus, and its end. */
 #include "queue/set.h"
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/park.h"
 
 int32_t evb_sub_pause(evb_sub *sub)
@@ -40,6 +41,25 @@ int64_t evb_sub_purge(evb_sub *sub)
     q->counted.purged += removed;
     evb__queue_unlock(q);
     return (int64_t)removed;
+}
+
+int32_t evb_sub_skip_key(evb_sub *sub, const void *key, uint32_t key_len)
+{
+    int32_t rc = evb__sub_enter(sub);
+    struct evb__delivery *leader;
+    struct evb__queue *q;
+
+    if (rc != EVB_OK) return rc;
+    if (key == NULL || key_len > EVB__KEY_MAX) return EVB_EINVAL;
+    q = sub->queue;
+    evb__queue_lock(q);
+    leader = evb__lane_find_locked(q, key, key_len, (uint32_t)evb__hash(key, key_len, q->bus->seed));
+    if (leader != NULL && leader->state == EVB__DEAD)
+        evb__lane_leave_locked(q, leader);
+    else
+        rc = EVB_ENOTFOUND;
+    evb__queue_unlock(q);
+    return rc;
 }
 
 /* ---- drain ---- */
@@ -99,6 +119,7 @@ static int32_t drain(evb_bus *bus, int64_t timeout_ns)
 
     /* seq_cst: a publisher whose reservation we do not see sees this. Pairs with its look at draining */
     evb__st_sc(&bus->draining, 1);
+    evb__dedup_wake(&bus->dedup);
     set = evb__queue_set_of(bus);
     if (set == NULL) return EVB_OK;
     announce(set);
@@ -121,6 +142,7 @@ int32_t evb_bus_drain(evb_bus *bus, int64_t timeout_ns)
     if (timeout_ns < EVB_FOREVER) return EVB_EINVAL;
     if (evb__in_callback(evb__self())) return EVB_EDEADLK;
     rc = drain(bus, timeout_ns);
+    if (rc != EVB_EAGAIN) evb__requests_end(&bus->requests); /* no handler will reply any more */
     if (rc == EVB_ETIMEDOUT) {
         struct evb__queue_set *set = evb__queue_set_of(bus);
 

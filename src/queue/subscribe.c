@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Subscribing and leaving: options, groups, the queue in its place on the bus. */
+#include "queue/newcomer.h"
 #include "queue/set.h"
 
 #include "base/alloc.h"
@@ -84,10 +85,7 @@ static int32_t check_opts(evb_sub_opts *o, bool has_handle)
     if (o->lease_ns == 0) o->lease_ns = (o->flags & EVB_SUB_AT_MOST_ONCE) != 0 ? INT64_MAX : LEASE_DEFAULT;
     if (o->dlq_capacity == 0) o->dlq_capacity = DLQ_DEFAULT;
     if (o->dlq_bytes == 0) o->dlq_bytes = DLQ_BYTES_DEFAULT;
-    /* not in this version */
-    if (o->ttl_ns != 0 || o->schema != NULL ||
-        (o->flags & (EVB_SUB_KEY_HALT | EVB_SUB_DEAD_LETTER_EXPIRED)) != 0)
-        return EVB_ENOTSUP;
+    if (o->schema != NULL) return EVB_ENOTSUP; /* not in this version */
     return EVB_OK;
 }
 
@@ -125,10 +123,10 @@ int32_t evb__queue_set_make(evb_bus *bus, struct evb__queue_set **ret_set)
         set->base.end = evb__queues_end;
         set->base.free = free_set;
         evb__mutex_init(&set->lock);
-        evb__mutex_lock(&bus->lock);
+        evb__bus_lock(bus);
         other = evb__queue_set_of(bus);
         if (other == NULL) evb__st_rel(&bus->queues, &set->base); /* pairs with evb__queue_set_of */
-        evb__mutex_unlock(&bus->lock);
+        evb__bus_unlock(bus);
         if (other != NULL) {
             free_set(&set->base);
             set = other;
@@ -230,32 +228,62 @@ static void sink_gone(void *sink)
     evb__queue_unref(q);
 }
 
+static void open_locked(struct joining *j, struct evb__queue *q, struct evb__arrivals *arrivals,
+                        struct evb__wakes *wakes)
+{
+    evb__queue_lock(q);
+    if (q->filter != NULL) {
+        q->filter_member = j->member;
+        j->member->filtering = true;
+        (void)evb__add_rlx(&j->member->refs, 1); /* relaxed: nobody else has it */
+    }
+    insert_locked(j->set, q);
+    evb__arrivals_enter_locked(arrivals, q);
+    evb__st_rel(&q->closed, 0); /* pairs with reserve */
+    evb__queue_ref(q);          /* for the wakes */
+    evb__queue_look_locked(q, wakes);
+    evb__bias_unlock(&q->lock);
+}
+
 /* The new queue is in its place among the listeners, closed; now it opens, unless somebody else has made one
  * of its name meanwhile: then this is for nothing and we join that one. */
-static int32_t open_queue(struct joining *j, struct evb__queue *q)
+static int32_t try_open(struct joining *j, struct evb__queue *q, struct evb__arrivals *arrivals)
 {
-    struct evb__queue *other;
-    int32_t rc = EVB_OK;
+    struct evb__retained *retained = &j->bus->retained;
+    struct evb__wakes wakes;
+    int32_t rc;
 
     evb__mutex_lock(&j->set->lock);
-    other = q->named ? find_locked(j->set, q->name) : NULL;
-    if (j->set->ended) {
+    evb__retained_lock(retained);
+    rc = evb__arrivals_settle_locked(arrivals, q);
+    if (j->set->ended)
         rc = EVB_ECLOSED;
-    } else if (other != NULL) {
+    else if (q->named && find_locked(j->set, q->name) != NULL)
         rc = EVB_EEXIST;
-    } else {
-        evb__queue_lock(q);
-        if (q->filter != NULL) {
-            q->filter_member = j->member;
-            j->member->filtering = true;
-            (void)evb__add_rlx(&j->member->refs, 1); /* relaxed: nobody else has it */
-        }
-        insert_locked(j->set, q);
-        evb__st_rel(&q->closed, 0); /* pairs with reserve */
-        evb__bias_unlock(&q->lock); /* its first unlock has looked who is idle */
-    }
+    else if (rc == EVB_OK)
+        open_locked(j, q, arrivals, &wakes);
+    evb__retained_unlock(retained);
     evb__mutex_unlock(&j->set->lock);
-    return rc;
+    if (rc != EVB_OK) return rc;
+    evb__queue_wake(q, &wakes);
+    evb__queue_unref(q);
+    return EVB_OK;
+}
+
+/* First of all it gets what is kept for its pattern. */
+static int32_t open_queue(struct joining *j, struct evb__queue *q)
+{
+    struct evb__arrivals arrivals = {.end = NULL};
+    int32_t rc;
+
+    do { /* ends: settle gives up after EVB__SHOW_ROUNDS */
+        rc = evb__arrivals_gather(&arrivals, q);
+        if (rc == EVB_OK && arrivals.first != NULL && (arrivals.timed || q->opts.ttl_ns != 0))
+            (void)evb__queue_pool(q); /* as in intake.c */
+        if (rc == EVB_OK) rc = try_open(j, q, &arrivals);
+    } while (rc == EVB_EAGAIN);
+    evb__arrivals_end(&arrivals, q);
+    return rc == EVB_EBUSY ? EVB_EAGAIN : rc;
 }
 
 static int32_t make_queue(struct joining *j)

@@ -19,7 +19,7 @@ bool evb__queue_is_over_locked(const struct evb__queue *q)
     return evb__ld_acq(&q->bus->draining) != 0 && evb__queue_is_dry(q); /* pairs with evb_bus_drain */
 }
 
-/* Something is ready: those who may take it are woken, one runner (who will do the same), all pullers. */
+/* It is something's turn: those who may take it are woken, one runner (who will do the same), all pullers. */
 static void offer_locked(struct evb__queue *q, struct evb__wakes *wakes)
 {
     struct evb__runner *runner = q->idle;
@@ -63,7 +63,7 @@ void evb__queue_look_locked(struct evb__queue *q, struct evb__wakes *wakes)
             evb__mailbox_hush(&q->mailbox);
             break;
         }
-        if (q->ready.count != 0) {
+        if (!evb__ready_is_empty_locked(q)) {
             offer_locked(q, wakes);
             break;
         }

@@ -48,6 +48,8 @@ void evb__call_settle_locked(evb_sub *member, struct evb__call *call, int32_t re
     if (evb__unlikely(call->deferred)) {
         call->deferred = false; /* h is not ours any more; call->handling is another one */
     } else if (evb__unlikely(h->message != NULL)) {
+        if (h->leader != NULL) evb__lane_leave_locked(q, h->leader);
+        h->leader = NULL;
         evb__message_unref(h->message); /* at most once: whatever the handler says */
         (void)evb__sub_rel(&q->once_running, 1);
         h->message = NULL;

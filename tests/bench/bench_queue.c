@@ -525,6 +525,14 @@ void post_add_pingpong(const struct post_system *system, uint32_t bytes)
     add(c, "pingpong");
 }
 
+void post_add_request(const struct post_system *system, uint32_t bytes)
+{
+    struct post_case *c = new_case(system, PINGPONG, bytes);
+
+    c->setup.answers = c->setup.requests = true;
+    add(c, "request");
+}
+
 void post_add_wake(const struct post_system *system, uint32_t bytes)
 {
     struct post_case *c = new_case(system, WAKE, bytes);

@@ -17,6 +17,7 @@
  *      1-4x4     the same, a thread for each subscription, free to move           ns an event to all four
  *      2-1 2-c4  two publishers; c4: four handlers of one subscription at once; free to move    ns an event
  *      pingpong  to a handler that publishes an answer                            ns there and back, p50, p99
+ *      request   a request to a handler that replies                              ns there and back, p50, p99
  *      wake      an event to a consumer that sleeps                               ns to its handler, p50, p99
  *
  * Threads: called from the main thread; what is for the systems from any.
@@ -48,7 +49,8 @@ struct post {
     uint32_t fan;                            /* subscriptions, each of which gets every event */
     uint32_t consumers;                      /* threads that run handlers; 0: nobody, `take` does */
     int32_t cpu;                             /* of the first consumer; -1: any CPU */
-    bool answers;                            /* the handler sends the value back (pingpong) */
+    bool answers;                            /* the handler sends the value back (pingpong, request) */
+    bool requests;                           /* by whatever the system has for requests and replies */
     bool stamps;                             /* the value of an event is the time at which it was sent */
     struct post_tally tally[POST_CONSUMERS]; /* one a subscription, or one a consumer: as the system likes */
     uint32_t samples;
@@ -61,8 +63,8 @@ struct post_system {
     void *(*open)(const struct post_system *system, struct post *post, const char **ret_why);
     /* Events value + 1 to value + n, waiting for room. Called by the which-th publisher only. */
     bool (*send)(void *state, uint32_t which, uint64_t value, uint32_t n);
-    bool (*take)(void *state, uint32_t n);          /* handles n events in this thread; NULL: it cannot */
-    bool (*await)(void *state, uint64_t value);     /* pingpong: waits for the answer; NULL: it cannot */
+    bool (*take)(void *state, uint32_t n);      /* handles n events in this thread; NULL: it cannot */
+    bool (*await)(void *state, uint64_t value); /* pingpong, request: waits for the answer; NULL: it cannot */
     bool (*close)(void *state, uint64_t published); /* false: its own count of events is another */
     uint32_t param[3];                              /* for open */
     bool threads; /* it has threads of its own besides: that those wait for a CPU belongs to it */
@@ -75,6 +77,7 @@ void post_add_burst(const struct post_system *system, uint32_t bytes, uint32_t n
 /* shape: 1-1, 1-4, 1-4x4, 2-1, 2-c4 */
 void post_add_stream(const struct post_system *system, const char *shape, uint32_t bytes);
 void post_add_pingpong(const struct post_system *system, uint32_t bytes);
+void post_add_request(const struct post_system *system, uint32_t bytes);
 void post_add_wake(const struct post_system *system, uint32_t bytes);
 /* What every system is measured with: one subscription, in one thread, in two, in several, and there and
  * back. */

@@ -5,13 +5,15 @@
  *            evbus-emit      evb_topic_emit instead
  *            evbus-name      evb_publish, by name
  *            evbus-many      evb_publish_many, 64 at once
- *            evbus-key       with a key of 16 bytes
+ *            evbus-key       with a key of 16 bytes, always the same
+ *            evbus-8-keys, -1k-keys, -1m-keys    with one of so many keys of 8 bytes, in a random order
  *            evbus-header    with two headers
  *            evbus-once      at most once
  *            evbus-own       the pool that the bus makes for itself: a thread for each CPU, free to move
  *            evbus-reject    a queue that rejects when it is full: the publisher pauses and tries again
  *            evbus-newest    a queue that drops the newest; one thread only
  *            evbus-oldest    a queue that drops the oldest; one thread only
+ *            evbus-listener  a listener replies to the request, in the requester's thread
  *            evbus-next      pulled by evb_sub_next, settled by evb_ack
  *            evbus-unleased  the same with a lease that never ends; one thread only
  *            evbus-take      pulled by evb_sub_take; one thread only
@@ -36,17 +38,30 @@
 #define PATIENCE 32                     /* pauses between two tries of a rejected publisher */
 
 /* param[0], [1], [2] of a system */
-enum { BY_TOPIC, BY_EMIT, BY_NAME, BY_MANY, WITH_KEY, WITH_HEADERS };
+enum {
+    BY_TOPIC,
+    BY_EMIT,
+    BY_NAME,
+    BY_MANY,
+    WITH_KEY,
+    WITH_HEADERS,
+    BY_REQUEST,
+    OF_8_KEYS,
+    OF_1K_KEYS,
+    OF_1M_KEYS
+};
 enum {
     BLOCK = EVB_OVERFLOW_BLOCK,
     REJECT = EVB_OVERFLOW_REJECT,
     OLDEST = EVB_OVERFLOW_DROP_OLDEST,
     NEWEST = EVB_OVERFLOW_DROP_NEWEST
 };
-enum { HANDLER, HANDLER_ONCE, HANDLER_OWN, NEXT, NEXT_UNLEASED, TAKE };
+enum { HANDLER, HANDLER_ONCE, HANDLER_OWN, LISTENER, NEXT, NEXT_UNLEASED, TAKE };
 
 struct sender {
     evb_publish_opts opts;
+    uint64_t key; /* of the next event, of so many: */
+    uint32_t keys;
     evb_header headers[2];
     evb_message messages[POST_CHUNK];
     char *data; /* POST_CHUNK payloads */
@@ -67,6 +82,7 @@ struct office {
     evb_bus *bus;
     evb_topic *topic, *answers;
     evb_sub *sub[POST_FAN], *answer_sub;
+    const evb_event *reply;
     uint32_t tallies; /* given to threads so far, atomic */
     struct sender sender[POST_SENDERS];
     pthread_t puller;
@@ -111,8 +127,17 @@ static int32_t handle_and_answer(const evb_event *ev, void *user)
     return evb_topic_publish(place->office->answers, ev->data, ev->size, NULL) == 1 ? EVB_OK : EVB_REJECT;
 }
 
+static int32_t handle_and_reply(const evb_event *ev, void *user)
+{
+    const struct place *place = user;
+
+    post_got(place->office->post, place->tally, ev->data, ev->size);
+    return evb_reply(ev, ev->data, ev->size);
+}
+
 static evb_handler handler_of(const struct post *post)
 {
+    if (post->requests) return handle_and_reply;
     if (post->answers) return handle_and_answer;
     if (post->stamps) return handle_stamp;
     return post->consumers > post->fan ? handle_among_others : handle;
@@ -179,6 +204,12 @@ static bool office_await(void *state, uint64_t value)
     uint64_t delivery;
     bool ok;
 
+    if (office->reply != NULL) {
+        ok = post_value(office->reply->data) == value;
+        evb_event_release(office->reply);
+        office->reply = NULL;
+        return ok;
+    }
     if (evb_sub_next(office->answer_sub, DRAIN_NS, &delivery, &ev) != EVB_OK) return false;
     ok = post_value(ev->data) == value;
     return evb_ack(office->answer_sub, delivery) == EVB_OK && ok;
@@ -207,6 +238,10 @@ static bool office_send(void *state, uint32_t which, uint64_t value, uint32_t n)
     uint32_t size = office->post->bytes;
     int32_t fan = (int32_t)office->post->fan;
 
+    if (office->how == BY_REQUEST) { /* one, and its reply */
+        post_fill(sender->data, size, value + 1);
+        return evb_request(office->bus, TOPIC, sender->data, size, DRAIN_NS, &office->reply) == EVB_OK;
+    }
     if (office->how == BY_MANY) {
         for (uint32_t i = 0; i < n; i++)
             post_fill(sender->data + i * size, size, ++value);
@@ -216,6 +251,7 @@ static bool office_send(void *state, uint32_t which, uint64_t value, uint32_t n)
         int32_t reached;
 
         post_fill(sender->data, size, ++value);
+        if (sender->keys != 0) sender->key = (value * 2654435761u >> 16) % sender->keys;
         while ((reached = publish_one(office, sender, size)) == EVB_EFULL)
             for (uint32_t pause = 0; pause < PATIENCE; pause++)
                 flow_pause();
@@ -237,6 +273,11 @@ static void fill_sender(struct office *office, struct sender *sender)
     if (office->how == WITH_KEY) {
         sender->opts.key = key;
         sender->opts.key_len = sizeof key;
+    }
+    if (office->how >= OF_8_KEYS) {
+        sender->keys = office->how == OF_8_KEYS ? 8 : office->how == OF_1K_KEYS ? 1000 : 1000000;
+        sender->opts.key = &sender->key;
+        sender->opts.key_len = sizeof sender->key;
     }
     if (office->how == WITH_HEADERS) {
         sender->headers[0] = (evb_header){.name = "content-type", .value = "text/csv", .value_len = 8};
@@ -269,7 +310,7 @@ static void open_bus(struct office *office)
     }
     bench_require(evb_bus_create(&opts, &office->bus) == EVB_OK, "evb_bus_create");
     bench_require(evb_topic_open(office->bus, TOPIC, &office->topic) == EVB_OK, "evb_topic_open");
-    if (office->post->answers)
+    if (office->post->answers && !office->post->requests)
         bench_require(evb_topic_open(office->bus, ANSWERS, &office->answers) == EVB_OK, "evb_topic_open");
 }
 
@@ -278,7 +319,7 @@ static void subscribe(struct office *office)
     const struct post *post = office->post;
     evb_sub_opts opts = {.struct_size = sizeof opts, .capacity = POST_CAPACITY};
 
-    if (post->answers)
+    if (post->answers && !post->requests)
         bench_require(evb_subscribe(office->bus, ANSWERS, &opts, &office->answer_sub) == EVB_OK,
                       "evb_subscribe");
     opts.overflow = office->overflow;
@@ -292,6 +333,10 @@ static void subscribe(struct office *office)
     for (uint32_t i = 0; i < post->fan; i++) {
         office->place[i] = (struct place){office, &office->post->tally[i]};
         opts.user = &office->place[i];
+        if (office->consume == LISTENER) {
+            bench_require(evb_on(office->bus, TOPIC, handler_of(post), opts.user) > 0, "evb_on");
+            continue;
+        }
         bench_require(evb_subscribe(office->bus, TOPIC, &opts, &office->sub[i]) == EVB_OK, "evb_subscribe");
     }
 }
@@ -330,7 +375,7 @@ static bool office_close(void *state, uint64_t published)
     bool ok = evb_bus_drain(office->bus, DRAIN_NS) == 0;
 
     if (office->pulls) pthread_join(office->puller, NULL);
-    for (uint32_t i = 0; i < office->post->fan; i++) {
+    for (uint32_t i = 0; i < office->post->fan && office->sub[i] != NULL; i++) {
         ok = settled(office->sub[i], published) && ok;
         evb_unsubscribe(office->sub[i]);
     }
@@ -368,6 +413,14 @@ static const struct post_system others[] = {
     SYSTEM("evbus-header", WITH_HEADERS, BLOCK, HANDLER), SYSTEM("evbus-once", BY_TOPIC, BLOCK, HANDLER_ONCE),
     SYSTEM("evbus-reject", BY_TOPIC, REJECT, HANDLER),    SYSTEM("evbus-next", BY_TOPIC, BLOCK, NEXT),
 };
+/* Beside the plain one with one worker and with four. */
+static const struct post_system keyed[] = {
+    SYSTEM("evbus-8-keys", OF_8_KEYS, BLOCK, HANDLER),
+    SYSTEM("evbus-1k-keys", OF_1K_KEYS, BLOCK, HANDLER),
+    SYSTEM("evbus-1m-keys", OF_1M_KEYS, BLOCK, HANDLER),
+};
+static const struct post_system request = SYSTEM("evbus", BY_REQUEST, BLOCK, HANDLER);
+static const struct post_system request_heard = SYSTEM("evbus-listener", BY_REQUEST, BLOCK, LISTENER);
 static const struct post_system own_pool = SYSTEM("evbus-own", BY_TOPIC, BLOCK, HANDLER_OWN);
 static const struct post_system in_one_thread[] = {
     SYSTEM("evbus-newest", BY_TOPIC, NEWEST, HANDLER),
@@ -399,6 +452,13 @@ int main(int argc, char **argv)
         post_add_stream(&own_pool, "1-1", sizes[i]);
         post_add_burst(&own_pool, sizes[i], 1);
         post_add_pingpong(&own_pool, sizes[i]);
+        post_add_request(&request, sizes[i]);
+        post_add_request(&request_heard, sizes[i]);
+    }
+    for (uint32_t i = 0; i < sizeof keyed / sizeof keyed[0]; i++) {
+        post_add_one(&keyed[i], 16, 64);
+        post_add_stream(&keyed[i], "1-1", 16);
+        post_add_stream(&keyed[i], "2-c4", 16);
     }
     post_add_wake(&plain, 16);
     queue_add_mutex();

@@ -71,6 +71,8 @@ static const struct section sections[] = {
      QUEUE_RATIO},
     {"queue/pingpong/", "to a handler that publishes an answer, each on its CPU: ns there and back, median",
      QUEUE_RATIO},
+    {"queue/request/", "a request to a handler that replies, each on its CPU: ns there and back, median",
+     QUEUE_RATIO},
     {"queue/wake/", "from a publish to the handler, its thread asleep: ns, median", QUEUE_RATIO},
     {"queue/idle/", "a bus with N workers and nothing to do: wake-ups a second", NULL},
     {"pool/submit/", "pool, P producers, W workers, empty tasks until all have run: ns a task",

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* Peer: nng over inproc, in the harness of the queues: a pipeline (PUSH, PULL), a pair in one thread and for
- * an answer. Its publish and subscribe drops what a subscriber has no room for, so that four subscriptions
- * are four pipelines here and an event is sent to each. Consumers are threads that receive and call the
- * handler. nng_send and nng_recv copy, as a publish does. */
+ * an answer, REQ and REP for requests. Its publish and subscribe drops what a subscriber has no room for, so
+ * that four subscriptions are four pipelines here and an event is sent to each. Consumers are threads that
+ * receive and call the handler. nng_send and nng_recv copy, as a publish does. */
 #include <nng/nng.h>
 #include <nng/protocol/pair0/pair.h>
 #include <nng/protocol/pipeline0/pull.h>
 #include <nng/protocol/pipeline0/push.h>
+#include <nng/protocol/reqrep0/rep.h>
+#include <nng/protocol/reqrep0/req.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,11 +71,14 @@ static const char *address(const struct office *office, char *buf, size_t size, 
 
 static void add_senders(struct office *office, bool pair)
 {
+    int (*open)(nng_socket *) = office->post->requests ? nng_req0_open
+                                : pair                 ? nng_pair0_open
+                                                       : nng_push0_open;
     char name[64];
 
     for (uint32_t i = 0; i < office->post->senders; i++) {
         for (uint32_t k = 0; k < office->post->fan; k++) {
-            office->out[i][k] = new_socket(pair ? nng_pair0_open : nng_push0_open);
+            office->out[i][k] = new_socket(open);
             bench_require(nng_listen(office->out[i][k], address(office, name, sizeof name, i, k), NULL, 0) ==
                               0,
                           "nng_listen");
@@ -88,7 +93,7 @@ static void add_consumer(struct office *office, uint32_t i, bool pair)
     char name[64];
 
     c->office = office;
-    c->socket = new_socket(pair ? nng_pair0_open : nng_pull0_open);
+    c->socket = new_socket(office->post->requests ? nng_rep0_open : pair ? nng_pair0_open : nng_pull0_open);
     for (uint32_t k = 0; k < office->post->senders; k++)
         bench_require(
             nng_dial(c->socket, address(office, name, sizeof name, k, i % office->post->fan), NULL, 0) == 0,
@@ -186,6 +191,8 @@ int main(int argc, char **argv)
     bench_require(nng_pair0_open(&first) == 0 && nng_close(first) == 0, "nng_pair0_open");
     post_add_all(&system, 16);
     post_add_all(&system, 1024);
+    post_add_request(&system, 16);
+    post_add_request(&system, 1024);
     post_add_stream(&system, "1-4x4", 16);
     post_add_stream(&system, "1-4x4", 1024);
     post_add_wake(&system, 16);

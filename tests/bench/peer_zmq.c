@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Peer: ZeroMQ over inproc, in the harness of the queues. `zmq` is a pipeline (PUSH, PULL), in one thread and
- * for an answer a pair; `zmq-pubsub` is publish and subscribe with XPUB, told to wait instead of dropping
- * (ZMQ_XPUB_NODROP). The two high-water marks of a connection together are the capacity. Consumers are
- * threads that receive and call the handler; one thread with four subscribers asks each in turn, and polls
- * when all are empty. zmq_send and zmq_recv copy, as a publish does. */
+ * for an answer a pair, for requests REQ and REP; `zmq-pubsub` is publish and subscribe with XPUB, told to
+ * wait instead of dropping (ZMQ_XPUB_NODROP). The two high-water marks of a connection together are the
+ * capacity. Consumers are threads that receive and call the handler; one thread with four subscribers asks
+ * each in turn, and polls when all are empty. zmq_send and zmq_recv copy, as a publish does. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -137,12 +137,13 @@ static struct office *new_office(struct post *post, int type)
 static void *open_pipeline(const struct post_system *system, struct post *post, const char **ret_why)
 {
     bool pair = post->answers || post->consumers == 0;
-    struct office *office = new_office(post, pair ? ZMQ_PAIR : ZMQ_PUSH);
+    struct office *office = new_office(post, post->requests ? ZMQ_REQ : pair ? ZMQ_PAIR : ZMQ_PUSH);
+    int type = post->requests ? ZMQ_REP : pair ? ZMQ_PAIR : ZMQ_PULL;
 
     (void)system;
     (void)ret_why;
     for (uint32_t i = 0; i < (post->consumers != 0 ? post->consumers : 1); i++)
-        add_socket(office, &office->consumer[i], pair ? ZMQ_PAIR : ZMQ_PULL, &post->tally[i]);
+        add_socket(office, &office->consumer[i], type, &post->tally[i]);
     start(office);
     return office;
 }
@@ -229,6 +230,7 @@ int main(int argc, char **argv)
     bench_info("zmq", version);
     for (uint32_t i = 0; i < 2; i++) {
         post_add_all(&pipeline, sizes[i]);
+        post_add_request(&pipeline, sizes[i]);
         post_add_stream(&pubsub, "1-1", sizes[i]);
         post_add_stream(&pubsub, "1-4", sizes[i]);
         post_add_stream(&pubsub, "1-4x4", sizes[i]);

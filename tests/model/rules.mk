@@ -14,7 +14,8 @@ MODEL_UNIT_reader   := src/base/reader.c
 MODEL_UNIT_bus_call := $(MODEL_BUS)
 MODEL_UNIT_bus_free := $(MODEL_BUS)
 MODEL_UNIT_bus_wait := $(MODEL_BUS)
-MODEL_UNITS         := reader bus_call bus_free bus_wait ring_spsc ring_seq ring_swap ring_wait \
+MODEL_UNIT_request  := $(MODEL_BUS)
+MODEL_UNITS         := reader bus_call bus_free bus_wait request ring_spsc ring_seq ring_swap ring_wait \
 	pool_strand pool_idle pool_lock queue_bias queue_credit queue_mailbox queue_wake
 
 # The rings, whole, for each of their units.
@@ -40,7 +41,7 @@ MODEL_UNIT_queue_wake := $(MODEL_RING) $(sort $(wildcard src/bus/*.c src/topic/*
 	$(filter-out $(addprefix src/queue/,intake.c pull.c worker.c),$(sort $(wildcard src/queue/*.c)))
 
 # Test code in gnu11 (statement expressions), without -Wpedantic. The slots are few and shallow, so that a pass over them stays short.
-MODEL_CPPFLAGS := -DEVB__EXPLORE -DEVB_DEBUG -DEVB__READER_DEPTHS=2 -DEVB__READER_STATIC=4 -DEVB__RING_NEAR_THREADS=4 -DEVB__LOCAL_CAPACITY=4u -D_GNU_SOURCE -Iinclude
+MODEL_CPPFLAGS := -DEVB__EXPLORE -DEVB_DEBUG -DEVB__READER_DEPTHS=2 -DEVB__READER_STATIC=4 -DEVB__RING_NEAR_THREADS=4 -DEVB__LOCAL_CAPACITY=4u -DEVB__REQUEST_TURNS=0u -D_GNU_SOURCE -Iinclude
 MODEL_CFLAGS    = -std=gnu11 -pthread -Wall -Wextra -Wno-ignored-qualifiers $(WERROR) -O2 -g
 MODEL_COMPILE   = $(CC) $(MODEL_CPPFLAGS) $(MODEL_CFLAGS)
 

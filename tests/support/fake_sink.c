@@ -69,18 +69,12 @@ static void give_back(struct fake *f, struct evb__message *message)
 static void check_fresh(const struct evb__delivery *d)
 {
     CHECK(d->message != NULL);
-    CHECK(d->next == NULL && d->prev == NULL && d->child == NULL && d->handling == NULL);
-    CHECK(d->hash_next == NULL && d->error_text == NULL);
-    EQ(d->due_ns, 0);
+    CHECK(d->next == NULL && d->prev == NULL && d->handling == NULL);
+    CHECK(d->rest != NULL && (uintptr_t)d->rest % _Alignof(struct evb__delivery_rest) == 0);
+    memset(d->rest, 0xa5, sizeof *d->rest); /* it is the sink's, all of it */
     EQ(d->attempt, 0);
-    EQ(d->state + d->reason + d->redelivered + d->redriven, 0);
-    EQ(d->hash, 0);
-    EQ(d->error_code, 0);
-    EQ(d->redrives, 0);
-    for (size_t i = 0; i < sizeof d->times / sizeof d->times[0]; i++)
-        EQ(d->times[i], 0);
-    EQ(d->first_death_ns, 0);
-    EQ(d->last_death_ns, 0);
+    EQ(d->state + d->reason + d->lane + d->redelivered + d->redriven + d->retained, 0);
+    EQ(d->timed + d->expires + d->died, 0);
 }
 
 static bool commit(struct evb__sink *sink, struct evb__delivery *delivery)

@@ -174,9 +174,8 @@ TEST(a_delay_with_a_key_is_refused)
 TEST(what_comes_later_is_not_supported_and_what_needs_a_store_is_invalid)
 {
     start();
-    refused("", 0, &(evb_publish_opts){.ttl_ns = 1}, EVB_ENOTSUP);
-    refused("", 0, &(evb_publish_opts){.dedup_id = "id"}, EVB_ENOTSUP);
-    refused("", 0, &(evb_publish_opts){.flags = EVB_RETAIN}, EVB_ENOTSUP);
+    refused("", 0, &(evb_publish_opts){.dedup_id = ""}, EVB_EINVAL);
+    refused("", 0, &(evb_publish_opts){.flags = EVB_RETAIN, .delay_ns = 1}, EVB_EINVAL);
     refused("", 0, &(evb_publish_opts){.flags = EVB_DURABLE}, EVB_EINVAL);
     refused("", 0, &(evb_publish_opts){.stream = "s"}, EVB_EINVAL);
     refused("", 0, &(evb_publish_opts){.flags = EVB_RETAIN, .ttl_ns = -1}, EVB_EINVAL); /* mistakes first */

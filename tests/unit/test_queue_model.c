@@ -145,17 +145,20 @@ static void say_what_was_done(void)
 {
     printf("%llu rounds, %llu operations (%llu in callbacks), %llu steps: %llu published, %llu "
            "refused, %llu handled, "
-           "%llu pulled, %llu taken, %llu dead, %llu redriven, %llu expired, %llu dropped, %llu "
-           "conflated, %llu released, "
-           "%llu stale\n",
+           "%llu pulled, %llu taken, %llu dead, %llu redriven, %llu lapsed, %llu expired, %llu "
+           "stopped, %llu skipped, %llu dropped, %llu conflated, %llu released, "
+           "%llu stale, %llu duplicates, %llu retained\n",
            (unsigned long long)w.total.rounds, (unsigned long long)w.total.operations,
            (unsigned long long)w.total.nested, (unsigned long long)w.total.steps,
            (unsigned long long)w.total.published, (unsigned long long)w.total.refused,
            (unsigned long long)w.total.handled, (unsigned long long)w.total.pulled,
            (unsigned long long)w.total.taken, (unsigned long long)w.total.dead,
-           (unsigned long long)w.total.redriven, (unsigned long long)w.total.expired,
+           (unsigned long long)w.total.redriven, (unsigned long long)w.total.lapsed,
+           (unsigned long long)w.total.expired, (unsigned long long)w.total.stopped,
+           (unsigned long long)w.total.skipped,
            (unsigned long long)w.total.dropped, (unsigned long long)w.total.conflated,
-           (unsigned long long)w.total.released, (unsigned long long)w.total.stale);
+           (unsigned long long)w.total.released, (unsigned long long)w.total.stale,
+           (unsigned long long)w.total.duplicates, (unsigned long long)w.total.retained);
 }
 
 /* A model that does nothing agrees with everything. */
@@ -167,7 +170,9 @@ static void check_that_it_works(uint64_t rounds)
     CHECK(w.total.pulled > rounds && w.total.taken > rounds / 2);
     CHECK(w.total.refused > rounds && w.total.dropped > rounds / 2 && w.total.conflated > rounds / 4);
     CHECK(w.total.dead > rounds && w.total.redriven > rounds / 4);
-    CHECK(w.total.released > rounds / 2 && w.total.expired > rounds / 4 && w.total.stale > rounds / 2);
+    CHECK(w.total.released > rounds / 2 && w.total.lapsed > rounds / 4 && w.total.stale > rounds / 2);
+    CHECK(w.total.expired > rounds / 2 && w.total.stopped > rounds / 8 && w.total.skipped > rounds / 100);
+    CHECK(w.total.duplicates > rounds && w.total.retained > rounds / 4);
 }
 
 TEST(random_programs_of_queues_agree_with_the_model)

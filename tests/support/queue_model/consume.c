@@ -30,7 +30,8 @@ int pick_member(int kind)
 static uint32_t flags_of(const struct item *item)
 {
     return (item->redelivered ? (uint32_t)EVB_EVENT_REDELIVERED : 0) |
-           (item->redriven ? (uint32_t)EVB_EVENT_REDRIVEN : 0);
+           (item->redriven ? (uint32_t)EVB_EVENT_REDRIVEN : 0) |
+           (item->retained ? (uint32_t)EVB_EVENT_RETAINED : 0);
 }
 
 /* What is handed out is the head of ready, as it must look. */
@@ -78,6 +79,9 @@ static int32_t some_result(void)
                                       EVB_NACK, EVB_NACK,  EVB_REJECT, EVB_RELEASE, EVB_DEFER,
                                       9,        EVB_EBUSY, -1000,      EVB_OK};
 
+    static const int32_t failures[] = {EVB_NACK, EVB_REJECT, -7};
+
+    if (one_in(w.fail_odds)) return failures[below(COUNT(failures))];
     return results[below(COUNT(results))];
 }
 
@@ -375,6 +379,7 @@ static void call_settle(struct call *c, evb_sub *sub, uint64_t number)
     uint32_t way = below(20);
 
     c->s = (struct settling){.result = EVB_OK, .delay_ns = EVB_DELAY_POLICY, .code = EVB_NACK};
+    if (one_in(w.fail_odds)) way = one_in(2) ? 7 : 14;
     if (way < 7) {
         c->name = "evb_ack";
         c->answer = evb_ack(sub, number);

@@ -3,13 +3,14 @@
  */
 #include "world.h"
 
+#include <stdio.h>
 #include <string.h>
 
 const char *const topic_names[TOPICS] = {"a.x", "a.y", "b.x", "b.y.z", "d", "e.only"};
 const char *const pattern_names[PATTERNS] = {"a.*", "a.x", ">", "b.>", "*.x", "d", "e.*", "nobody.*"};
 
 /* A key may look like a topic, and may be there and empty: neither is the same as having none. */
-static const char *const keys[KEYS] = {NULL, "k1", "k2", "a.x", ""};
+static const char *const keys[FEW_KEYS] = {NULL, "k1", "k2", "a.x", ""};
 
 static uint8_t byte_at(uint32_t number, uint32_t i)
 {
@@ -27,8 +28,12 @@ const void *payload(uint32_t number)
 
 const void *key_of(uint32_t key, uint32_t *ret_len)
 {
-    *ret_len = keys[key] != NULL ? (uint32_t)strlen(keys[key]) : 0;
-    return keys[key];
+    static char many[KEYS][12];
+    const char *text = key < FEW_KEYS ? keys[key] : many[key];
+
+    if (key >= FEW_KEYS) (void)snprintf(many[key], sizeof many[key], "%u", key);
+    *ret_len = text != NULL ? (uint32_t)strlen(text) : 0;
+    return text;
 }
 
 uint32_t headers_of(const struct message *m, uint32_t number, evb_header *ret_headers)

@@ -14,6 +14,7 @@
 #include "evb_test.h"
 #include "pool/pool.h"
 #include "pool/timer.h"
+#include "queue/queue.h"
 
 #define SCHEDULED_MAX 512u
 #define CHOICES_MAX   (SCHEDULED_MAX + 128u)
@@ -46,6 +47,7 @@ static struct {
 uint64_t (*executor_rank)(const struct evb__runnable *runnable, void *alarm_arg);
 void (*executor_on_look)(const struct evb__runnable *runs);
 void (*executor_on_alarm)(void *arg);
+void (*executor_on_hand_out)(const struct evb_sub *member);
 void (*executor_on_sleep)(void);
 void (*executor_stuck)(void);
 
@@ -431,6 +433,20 @@ bool executor_step(void)
     else
         run_scheduled(choices[which].scheduled);
     return true;
+}
+
+/* ---- handing out ---- */
+
+struct evb__delivery *__real_evb__hand_out_locked(struct evb__queue *queue, evb_sub *member,
+                                                  struct evb__handling *h);
+struct evb__delivery *__wrap_evb__hand_out_locked(struct evb__queue *queue, evb_sub *member,
+                                                  struct evb__handling *h);
+
+struct evb__delivery *__wrap_evb__hand_out_locked(struct evb__queue *queue, evb_sub *member,
+                                                  struct evb__handling *h)
+{
+    if (executor_on_hand_out != NULL) executor_on_hand_out(member);
+    return __real_evb__hand_out_locked(queue, member, h);
 }
 
 /* ---- sleeping ---- */

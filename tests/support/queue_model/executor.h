@@ -10,7 +10,7 @@
  *
  * The program is linked with --wrap for evb__park, evb__wake_one and evb__wake_all: a call that sleeps
  * runs steps, and lets the clock go on to the next alarm or to the end of its time, until somebody wakes
- * it. So nobody goes on by chance. One that would sleep for ever is a lost wake-up: executor_stuck is
+ * it. So nobody goes on by chance. And for evb__hand_out_locked, so that the test knows when it is called. One that would sleep for ever is a lost wake-up: executor_stuck is
  * called. Threads: one.
  */
 #ifndef EXECUTOR_H
@@ -40,6 +40,9 @@ extern uint64_t (*executor_rank)(const struct evb__runnable *runnable, void *ala
 extern void (*executor_on_look)(const struct evb__runnable *runs);
 /* A step of an alarm, before it runs: arg is what it was made with. */
 extern void (*executor_on_alarm)(void *arg);
+/* Somebody is about to take an event out: the moment at which a head that is too old has to go. */
+struct evb_sub;
+extern void (*executor_on_hand_out)(const struct evb_sub *member);
 /* A call goes to sleep. */
 extern void (*executor_on_sleep)(void);
 bool executor_slept_in_vain(void); /* the last sleep: nobody has woken it */

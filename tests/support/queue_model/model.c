@@ -88,22 +88,74 @@ struct item *head(struct queue *q)
 {
     struct item *first = NULL;
 
+    for (uint32_t i = 0; i < ITEMS; i++) {
+        struct item *item = &q->item[i];
+
+        if (item->state != READY || item->turn == NO_TURN) continue;
+        if (first == NULL || item->turn < first->turn) first = item;
+    }
+    return first;
+}
+
+/* In the order of acceptance, whoever's turn it is. */
+static struct item *oldest_ready(struct queue *q)
+{
+    struct item *first = NULL;
+
     for (uint32_t i = 0; i < ITEMS; i++)
         if (q->item[i].state == READY && (first == NULL || q->item[i].place < first->place))
             first = &q->item[i];
     return first;
 }
 
-static void to_tail(struct queue *q, struct item *item)
+/* Of the events in the lane of that key, the one that entered it first. NULL: nobody is there. */
+static struct item *leader(struct queue *q, uint32_t key)
 {
-    item->state = READY;
-    item->place = ++q->last;
+    struct item *first = NULL;
+
+    for (uint32_t i = 0; i < ITEMS; i++) {
+        struct item *item = &q->item[i];
+
+        if (item->lane == 0 || w.message[item->message].key != key) continue;
+        if (first == NULL || item->lane < first->lane) first = item;
+    }
+    return first;
 }
 
+/* Behind all others: of the queue; its turn, when it leads its key. */
+static void to_tail(struct queue *q, struct item *item)
+{
+    uint32_t key = w.message[item->message].key;
+
+    item->state = READY;
+    item->place = ++q->last;
+    if (key != 0 && item->lane == 0) item->lane = ++q->entered;
+    item->turn = key == 0 || leader(q, key) == item ? q->last : NO_TURN;
+}
+
+/* Only what has been handed out comes back so: it leads its key. */
 static void to_head(struct queue *q, struct item *item)
 {
     item->state = READY;
-    item->place = --q->first;
+    item->place = item->turn = --q->first;
+}
+
+/* It is gone for good: when it was the leader the next of its key gets its turn, behind all others. */
+static void leave_lane(struct queue *q, struct item *item)
+{
+    uint32_t key = w.message[item->message].key;
+    struct item *before = leader(q, key), *after;
+
+    if (item->lane == 0) return;
+    item->lane = 0;
+    after = leader(q, key);
+    if (after != NULL && after != before) after->turn = ++q->last;
+}
+
+void free_item(struct queue *q, struct item *item)
+{
+    item->state = FREE_ITEM;
+    leave_lane(q, item);
 }
 
 static void delay(struct item *item, int64_t delay_ns)
@@ -135,13 +187,22 @@ static size_t dead_bytes(const struct queue *q)
     return bytes;
 }
 
+/* The failed head of a key keeps its lane. */
+static bool stops_its_key(const struct queue *q, int reason)
+{
+    return (q->opts.flags & EVB_SUB_KEY_HALT) != 0 && (reason == DELIVERY_LIMIT || reason == REJECTED);
+}
+
 static void bury(struct queue *q, struct item *item, int reason, int32_t code, const char *text)
 {
     int64_t now = evb__clock_wall();
 
     q->want.dead_lettered++;
     w.total.dead++;
+    if (!stops_its_key(q, reason)) leave_lane(q, item);
+    w.total.stopped += item->lane != 0;
     item->state = DEAD;
+    item->expires_ns = NEVER;
     item->place = ++q->last;
     item->reason = reason;
     item->code = code;
@@ -150,8 +211,40 @@ static void bury(struct queue *q, struct item *item, int reason, int32_t code, c
     item->last_death_ns = now;
     (void)snprintf(item->text, sizeof item->text, "%.256s", text != NULL ? text : "");
     while (count_in(q, DEAD) > q->opts.dlq_capacity || dead_bytes(q) > q->opts.dlq_bytes)
-        oldest_dead(q)->state = FREE_ITEM;
+        free_item(q, oldest_dead(q));
 }
+
+/* ---- times to live ---- */
+
+static void begin_ttl(const struct queue *q, struct item *item)
+{
+    int64_t now = executor_now(), ttl_ns = item->ttl_ns;
+
+    if (ttl_ns == 0) ttl_ns = NEVER;
+    if (q->opts.ttl_ns != 0 && q->opts.ttl_ns < ttl_ns) ttl_ns = q->opts.ttl_ns;
+    item->expires_ns = ttl_ns < NEVER - now ? now + ttl_ns : NEVER;
+}
+
+static void expire(struct queue *q, struct item *item)
+{
+    w.total.expired++;
+    if ((q->opts.flags & EVB_SUB_DEAD_LETTER_EXPIRED) != 0) {
+        bury(q, item, EXPIRED, EVB_ETIMEDOUT, NULL);
+    } else {
+        q->want.expired++;
+        free_item(q, item);
+    }
+}
+
+void expire_heads(struct queue *q, int64_t now)
+{
+    struct item *item;
+
+    while ((item = head(q)) != NULL && item->expires_ns <= now)
+        expire(q, item);
+}
+
+/* ---- back from the dead ---- */
 
 /* The oldest letter that the queue can hold at all. */
 static struct item *next_to_redrive(struct queue *q)
@@ -181,6 +274,7 @@ int32_t redrive(struct queue *q, uint32_t max)
         item->redrives++;
         q->want.enqueued++;
         w.total.redriven++;
+        begin_ttl(q, item);
         to_tail(q, item);
     }
     return (int32_t)moved;
@@ -192,7 +286,7 @@ static struct item *new_item(struct queue *q, uint32_t message)
 {
     for (uint32_t i = 0; i < ITEMS; i++)
         if (q->item[i].state == FREE_ITEM) {
-            q->item[i] = (struct item){.message = message, .due_ns = NEVER, .member = -1};
+            q->item[i] = (struct item){.message = message, .due_ns = NEVER, .expires_ns = NEVER, .member = -1};
             return &q->item[i];
         }
     differs("the model has no room for an item");
@@ -206,7 +300,7 @@ static void drop(struct queue *q, struct item *item)
         bury(q, item, MAXLEN, EVB_EFULL, NULL);
     } else {
         q->want.dropped++;
-        item->state = FREE_ITEM;
+        free_item(q, item);
     }
 }
 
@@ -221,7 +315,7 @@ static void conflate(struct queue *q, const struct message *m)
             continue;
         q->want.conflated++;
         w.total.conflated++;
-        q->item[i].state = FREE_ITEM;
+        free_item(q, &q->item[i]);
     }
 }
 
@@ -238,7 +332,7 @@ static bool could_fit(const struct queue *q, size_t bytes)
     return has_place(q, events, bytes);
 }
 
-bool accept(struct queue *q, uint32_t message)
+static bool take_in(struct queue *q, uint32_t message, int64_t ttl_ns, bool retained)
 {
     const struct message *m = &w.message[message];
     size_t bytes = message_bytes(m);
@@ -246,22 +340,36 @@ bool accept(struct queue *q, uint32_t message)
     struct item *item;
 
     q->want.enqueued++;
-    if (q->opts.overflow == EVB_OVERFLOW_DROP_NEWEST) room = has_room(q, 1, bytes);
+    if (q->opts.overflow == EVB_OVERFLOW_DROP_NEWEST || retained) room = has_room(q, 1, bytes);
     if (q->opts.overflow >= EVB_OVERFLOW_DROP_OLDEST && q->opts.overflow != EVB_OVERFLOW_DROP_NEWEST)
         room = could_fit(q, bytes);
     if (room && q->opts.overflow == EVB_OVERFLOW_CONFLATE && m->delay_ns == 0) conflate(q, m);
     while (room && !has_room(q, 1, bytes))
-        drop(q, head(q));
+        drop(q, oldest_ready(q));
     item = new_item(q, message);
+    item->ttl_ns = ttl_ns;
+    item->retained = retained;
     if (!room) {
         drop(q, item);
         return false;
     }
+    begin_ttl(q, item);
     if (m->delay_ns != 0)
         delay(item, m->delay_ns);
     else
         to_tail(q, item);
     return true;
+}
+
+bool accept(struct queue *q, uint32_t message)
+{
+    return take_in(q, message, w.message[message].ttl_ns, false);
+}
+
+void admit(struct queue *q, uint32_t message, int64_t ttl_ns)
+{
+    w.total.retained++;
+    (void)take_in(q, message, ttl_ns, true);
 }
 
 /* ---- in flight ---- */
@@ -279,6 +387,7 @@ void hand_out(struct queue *q, struct item *item, int member)
     if ((q->opts.flags & EVB_SUB_AT_MOST_ONCE) == 0) return;
     q->want.acked++;
     item->state = HANDED_OVER;
+    if (w.member[member].kind == PULLS) leave_lane(q, item); /* a handler keeps it until it returns */
 }
 
 /* No number comes again. */
@@ -355,7 +464,7 @@ void settle(struct queue *q, struct item *item, const struct settling *s)
     item->event = NULL;
     if (handed_over || s->result == EVB_OK) {
         if (!handed_over) q->want.acked++;
-        item->state = FREE_ITEM;
+        free_item(q, item);
     } else if (s->result == EVB_RELEASE) {
         q->want.released++;
         w.total.released++;
@@ -415,6 +524,13 @@ static void lapse(const struct queue *q, const struct item *item)
 
 /* ---- time ---- */
 
+int64_t due_at(const struct item *item)
+{
+    if (item->state == IN_FLIGHT) return item->due_ns; /* nothing expires there */
+    if (item->state == DELAYED && item->due_ns < item->expires_ns) return item->due_ns;
+    return item->state == READY || item->state == DELAYED ? item->expires_ns : NEVER;
+}
+
 static struct item *due_first(struct queue *q)
 {
     struct item *first = NULL;
@@ -422,9 +538,9 @@ static struct item *due_first(struct queue *q)
     for (uint32_t i = 0; i < ITEMS; i++) {
         struct item *item = &q->item[i];
 
-        if (item->state != DELAYED && item->state != IN_FLIGHT) continue;
-        if (first == NULL || item->due_ns < first->due_ns ||
-            (item->due_ns == first->due_ns &&
+        if (due_at(item) == NEVER) continue;
+        if (first == NULL || due_at(item) < due_at(first) ||
+            (due_at(item) == due_at(first) &&
              w.message[item->message].order < w.message[first->message].order))
             first = item;
     }
@@ -433,17 +549,19 @@ static struct item *due_first(struct queue *q)
 
 void fall_due(struct queue *q, int64_t now)
 {
-    static const struct settling expired = {EVB_NACK, EVB_DELAY_POLICY, EVB_ETIMEDOUT, "lease expired"};
+    static const struct settling lapsed = {EVB_NACK, EVB_DELAY_POLICY, EVB_ETIMEDOUT, "lease expired"};
     struct item *item;
 
-    while ((item = due_first(q)) != NULL && item->due_ns <= now) {
-        if (item->state == DELAYED) {
+    while ((item = due_first(q)) != NULL && due_at(item) <= now) {
+        if (item->state != IN_FLIGHT && item->expires_ns <= now) {
+            expire(q, item);
+        } else if (item->state == DELAYED) {
             item->due_ns = NEVER;
             to_tail(q, item);
         } else {
-            w.total.expired++;
+            w.total.lapsed++;
             lapse(q, item);
-            settle(q, item, &expired);
+            settle(q, item, &lapsed);
         }
     }
 }
@@ -456,11 +574,21 @@ int64_t purge(struct queue *q)
 
     for (uint32_t i = 0; i < ITEMS; i++)
         if (q->item[i].state == READY || q->item[i].state == DELAYED) {
-            q->item[i].state = FREE_ITEM;
+            free_item(q, &q->item[i]);
             gone++;
         }
     q->want.purged += (uint64_t)gone;
     return gone;
+}
+
+int32_t skip_key(struct queue *q, uint32_t key)
+{
+    struct item *item = leader(q, key);
+
+    if (item == NULL || item->state != DEAD) return EVB_ENOTFOUND;
+    leave_lane(q, item);
+    w.total.skipped++;
+    return EVB_OK;
 }
 
 /* What a leaver has open goes back, so that it lies as it was. */

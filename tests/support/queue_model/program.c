@@ -51,6 +51,7 @@ static const struct {
     {do_burst, 1, 0},     {do_dispatch, 5, 1},     {do_step, 14, 12}, {do_run_all, 3, 0},  {do_time, 10, 4},
     {do_subscribe, 5, 2}, {do_unsubscribe, 2, 3},  {do_pause, 5, 5},  {do_purge, 1, 1},    {do_letters, 4, 3},
     {do_redrive, 3, 3},   {do_descriptor, 3, 2},   {do_forget, 3, 2}, {do_refused, 1, 1},  {look, 2, 2},
+    {do_skip_key, 2, 1},
 };
 
 static void operation(void)
@@ -138,12 +139,17 @@ static void begin_round(uint64_t seed)
     executor_begin(seed);
     executor_on_alarm = on_alarm;
     executor_rank = rank;
+    executor_on_hand_out = on_hand_out;
     executor_on_look = on_look;
     executor_on_sleep = on_sleep;
     executor_stuck = on_stuck;
     evb_set_log(silent, NULL, EVB_LOG_WARN);
     match_names();
     w.look_odds = one_in(2) ? 1 : 3 + below(12);
+    w.id_window = opts.dedup_window = 1 + below(IDS - 1);
+    w.keys = one_in(8) ? KEYS : 1 + below(FEW_KEYS);
+    w.key_odds = 1 + below(4);
+    w.fail_odds = one_in(2) ? 3 : 50;
     if (one_in(2)) {
         if (evb_pool_create(NULL, &w.pool) != EVB_OK) differs("no pool");
         opts.pool = w.pool;
@@ -260,6 +266,7 @@ static void check_gone(void)
         want("ack of a bus that is gone", evb_ack(m->sub, 1), EVB_ECLOSED);
         want("purge of a bus that is gone", evb_sub_purge(m->sub), EVB_ECLOSED);
         want("stats of a bus that is gone", evb_sub_stats(m->sub, &s), EVB_ECLOSED);
+        want("a key of a bus that is gone", evb_sub_skip_key(m->sub, "k1", 2), EVB_ECLOSED);
         want("letters of a bus that is gone", evb_dlq_count(m->sub), EVB_ECLOSED);
     }
     for (uint32_t t = 0; t < TOPICS; t++)

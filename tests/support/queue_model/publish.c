@@ -34,7 +34,7 @@ static void look_up(struct frame *f, uint32_t n)
 static void look_up_again(struct frame *f)
 {
     if (!f->again) return;
-    f->again = false;
+    f->again = f->anew = false;
     f->looked_up = 0;
 }
 
@@ -97,11 +97,26 @@ static bool somebody_there(const struct frame *f, uint32_t i)
     return false;
 }
 
+/* The topic keeps it for newcomers. */
+static void keep(uint32_t number)
+{
+    const struct message *m = &w.message[number];
+    int64_t now = executor_now();
+
+    w.retained[m->topic].there = true;
+    w.retained[m->topic].message = number;
+    w.retained[m->topic].expires_ns = m->ttl_ns != 0 && m->ttl_ns < NEVER - now ? now + m->ttl_ns : NEVER;
+}
+
 static void hand_over(struct frame *f)
 {
     for (uint32_t i = 0; i < f->count; i++) {
         struct message *m = &w.message[f->message[i]];
 
+        if (f->retains) {
+            m->order = ++w.commits;
+            keep(f->message[i]);
+        }
         for (uint32_t q = 0; q < w.queues; q++) {
             if (!wants(f, i, q)) continue;
             if (m->order == 0) m->order = ++w.commits;
@@ -110,19 +125,133 @@ static void hand_over(struct frame *f)
     }
 }
 
-static void decide(struct frame *f)
+/* ---- what topics keep ---- */
+
+/* The next of what is kept for that pattern, in order of publication; -1: that was all. */
+static int next_kept(uint32_t pattern, uint64_t after)
 {
-    if (f->decided) return;
-    look_up_again(f);
+    int next = -1;
+
+    for (uint32_t t = 0; t < TOPICS; t++) {
+        uint64_t order = w.message[w.retained[t].message].order;
+
+        if (!w.retained[t].there || !w.matches[pattern][t] || w.retained[t].expires_ns <= executor_now())
+            continue;
+        if (order > after && (next < 0 || order < w.message[w.retained[next].message].order)) next = (int)t;
+    }
+    return next;
+}
+
+void newcomer(struct queue *q)
+{
+    uint64_t after = 0;
+    uint32_t asked = 0;
+    int t;
+
+    while ((t = next_kept(q->pattern, after)) >= 0 && !wrong()) {
+        uint32_t number = w.retained[t].message;
+        int64_t left = w.retained[t].expires_ns;
+
+        after = w.message[number].order;
+        left = left != NEVER ? left - executor_now() : 0;
+        if (q->filtered && (asked == w.asks || w.asked[asked] != number))
+            differs("the filter of a new queue was not asked about message %u, which is kept", number);
+        if (!q->filtered || w.wanted[asked++]) admit(q, number, left);
+    }
+    if (q->filtered && asked != w.asks) differs("the filter of a new queue was asked about too much");
+    for (struct frame *f = w.frame; f != NULL; f = f->outer)
+        f->anew = f->anew || (f->retains && !f->decided);
+}
+
+static int32_t filter_of_newcomer(const evb_event *ev)
+{
+    uint32_t number = number_in(ev);
+
+    if (w.asks == TOPICS || number == MESSAGES || (ev->flags & EVB_EVENT_RETAINED) == 0) {
+        differs("the filter of a new queue is asked about message %u", number);
+        return 0;
+    }
+    if (!check_event(ev, number, "filter of a new queue")) return 0;
+    w.asked[w.asks] = number;
+    w.wanted[w.asks] = !one_in(3);
+    return w.wanted[w.asks++] ? 1 : 0;
+}
+
+/* ---- duplicates ---- */
+
+static void forget_first_known(void)
+{
+    w.knowns--;
+    memmove(&w.known[0], &w.known[1], w.knowns * sizeof w.known[0]);
+}
+
+static const struct known *find_known(uint32_t id)
+{
+    while (w.knowns != 0 && w.known[0].expires_ns <= executor_now())
+        forget_first_known();
+    for (uint32_t i = 0; i < w.knowns; i++)
+        if (w.known[i].id == id) return &w.known[i];
+    return NULL;
+}
+
+static void remember(uint32_t id, uint32_t message)
+{
+    w.known[w.knowns++] =
+        (struct known){.id = id, .message = message, .expires_ns = executor_now() + ID_SECONDS * SECOND};
+    if (w.knowns > w.id_window) forget_first_known();
+}
+
+/* A publish that sleeps, further out: it has claimed the id, and nobody knows what becomes of it. */
+static bool is_claimed(const struct frame *inner, uint32_t id)
+{
+    for (const struct frame *f = inner; f != NULL; f = f->outer)
+        if (f->id == id && (f->slept || f->second) && !f->decided) return true;
+    return false;
+}
+
+static void claim(struct frame *f)
+{
+    if (f->id == 0 || f->slept || f->second) return;
+    f->duplicate = find_known(f->id) != NULL;
+    if (f->duplicate) f->first = find_known(f->id)->message;
+    w.total.duplicates += f->duplicate;
+    if (!f->duplicate && is_claimed(f->outer, f->id)) may(f, EVB_EAGAIN);
+}
+
+/* A queue has come while its filters were asked: what keeps its event begins anew. */
+static void begin_anew(struct frame *f)
+{
+    f->anew = false;
+    f->second = true;
+    f->looked_up = 0;
+}
+
+/* What becomes of it, by what has been looked up. */
+static void ask_all(struct frame *f)
+{
     look_up(f, f->count);
-    f->decided = true;
-    if (f->closed) return;
     check_filters(f);
+    claim(f);
+    if (f->duplicate || f->refused) return;
     for (uint32_t q = 0; q < w.queues; q++)
         ask_for_room(f, q);
     for (uint32_t i = 0; i < f->count && (f->flags & EVB_MANDATORY) != 0; i++)
         if (!somebody_there(f, i)) may(f, EVB_ENOROUTE);
-    if (!f->refused) hand_over(f);
+}
+
+static void decide(struct frame *f)
+{
+    if (f->decided) return;
+    look_up_again(f);
+    if (!f->closed) ask_all(f);
+    if (f->anew && !f->closed && !f->refused && !f->duplicate) { /* and nobody has been asked since */
+        begin_anew(f);
+        ask_all(f);
+    }
+    f->decided = true;
+    if (f->closed || f->refused || f->duplicate) return;
+    hand_over(f);
+    if (f->id != 0) remember(f->id, f->message[0]);
 }
 
 static void begin(struct frame *f)
@@ -138,6 +267,7 @@ static void begin(struct frame *f)
 /* The listener that is to be called next; LISTENERS: none. */
 static uint32_t next_listener(struct frame *f)
 {
+    if (f->duplicate) return LISTENERS;
     for (; f->at < f->count; f->at++, f->listener = 0)
         for (; f->listener < w.listeners; f->listener++)
             if (listens(f, f->at, f->listener)) return f->listener;
@@ -205,6 +335,7 @@ static int32_t filter(const evb_event *ev, const struct member *m)
     int32_t answer;
 
     if (wrong() || w.ending) return 0;
+    if (w.arriving == m) return filter_of_newcomer(ev);
     while (f != NULL && i < f->count && f->message[i] != number)
         i++;
     if (f == NULL || i == f->count || f->decided) {
@@ -212,6 +343,7 @@ static int32_t filter(const evb_event *ev, const struct member *m)
         return 0;
     }
     look_up_again(f);
+    if (f->anew && (!f->sinks[i][q] || f->answer[i][q] >= 0)) begin_anew(f);
     look_up(f, i + 1);
     if (!w.queue[q].live || !f->sinks[i][q])
         differs("the filter of queue %u was asked, which is not concerned", q);
@@ -220,6 +352,7 @@ static int32_t filter(const evb_event *ev, const struct member *m)
     if (!check_event(ev, number, "filter")) return 0;
     w.depth++;
     if (one_in(12)) act(2);
+    if (f->retains && w.budget != 0 && one_in(6)) do_subscribe(); /* somebody comes while the event is on its way */
     w.depth--;
     answer = !one_in(3);
     f->answer[i][q] = answer;
@@ -277,7 +410,7 @@ static uint32_t new_message(bool keyed, bool headers)
 
     *m = (struct message){.topic = below(TOPICS), .size = 4 + below(12)};
     if (one_in(6)) m->size = 4 + below(PAYLOAD_MAX - 3);
-    if (keyed && one_in(3)) m->key = below(KEYS);
+    if (keyed && !one_in(w.key_odds)) m->key = below(w.keys);
     m->headers = headers && one_in(5);
     return number;
 }
@@ -315,7 +448,7 @@ static void make_opts(struct publishing *p, struct frame *f)
     if (may_block(f) && (f->flags & EVB_NOWAIT) == 0) p->opts.timeout_ns = 1 + below(5000000);
 }
 
-static int64_t some_delay(void)
+int64_t some_time(void)
 {
     return one_in(3) ? 1 + (int64_t)below(1000) : (int64_t)below(2000) * 1000003;
 }
@@ -353,6 +486,13 @@ static void check_sequence(const struct publishing *p, const struct frame *f, in
     uint32_t last = f->count - 1;
 
     if (p->opts.ret_sequence == NULL || wrong()) return;
+    if (f->duplicate && answer == 0) {
+        if (w.message[f->first].order != 0)
+            saw_sequence(f->first, p->sequence);
+        else if (p->sequence != 0)
+            differs("a duplicate of an event that no queue took has sequence %u", (unsigned)p->sequence);
+        return;
+    }
     while (last > 0 && w.message[f->message[last]].order == 0)
         last--;
     if (answer < 0) {
@@ -385,6 +525,7 @@ static int32_t publish_loan(struct frame *f, uint32_t number, const struct publi
 void do_publish(void)
 {
     enum { EMIT, TOPIC_EMIT, PUBLISH, TOPIC_PUBLISH, LOAN } way = below(5);
+    static const char *const ids[IDS] = {"", "i", "id", "another", "a.x", "id-with-a-longer-name"};
     static const char *const words[] = {"emit", "topic_emit", "publish", "topic_publish", "publish_loan"};
     struct publishing p = {.refused = ""};
     struct frame f = {.count = 1};
@@ -406,15 +547,25 @@ void do_publish(void)
         m->headers = false;
     } else if (!f.emit) {
         make_opts(&p, &f);
-        if (m->key == 0 && one_in(5)) m->delay_ns = some_delay();
+        if (one_in(8)) f.retains = true;
+        if (f.retains) p.opts.flags |= EVB_RETAIN;
+        if (m->key == 0 && !f.retains && one_in(5)) m->delay_ns = some_time();
+        if (one_in(6)) {
+            f.id = 1 + below(IDS - 1);
+            p.opts.dedup_id = ids[f.id];
+            if (is_claimed(w.frame, f.id)) f.flags |= EVB_NOWAIT;
+            p.opts.flags |= f.flags;
+        }
+        if (one_in(4)) m->ttl_ns = 1 + some_time();
         p.opts.delay_ns = m->delay_ns;
+        p.opts.ttl_ns = m->ttl_ns;
         p.opts.key = key_of(m->key, &p.opts.key_len);
         p.opts.header_count = headers_of(m, number, p.headers);
         p.opts.headers = p.headers;
     }
-    note("%s %u on %s: %u bytes, key %u, delay %lld%s%s", words[way], number, topic_names[m->topic], m->size,
-         m->key, (long long)m->delay_ns, (f.flags & EVB_NOWAIT) != 0 ? ", nowait" : "",
-         p.opts.timeout_ns != 0 ? ", waits" : "");
+    note("%s %u on %s: %u bytes, key %u, delay %lld, ttl %lld, id %u%s%s%s", words[way], number, topic_names[m->topic], m->size,
+         m->key, (long long)m->delay_ns, (long long)m->ttl_ns, f.id, (f.flags & EVB_NOWAIT) != 0 ? ", nowait" : "",
+         f.retains ? ", retains" : "", p.opts.timeout_ns != 0 ? ", waits" : "");
     memcpy(bytes, payload(number), m->size);
     begin(&f);
     switch (way) {
@@ -455,7 +606,7 @@ void do_publish_many(void)
     evb_message msgs[MANY];
     evb_header headers[MANY][4];
     uint8_t bytes[MANY][PAYLOAD_MAX];
-    int64_t delay_ns = one_in(6) ? some_delay() : 0;
+    int64_t delay_ns = one_in(6) ? some_time() : 0, ttl_ns = one_in(4) ? 1 + some_time() : 0;
     int32_t answer;
 
     if (w.messages + MANY >= MESSAGES) return;
@@ -465,6 +616,7 @@ void do_publish_many(void)
         struct message *m = &w.message[number];
 
         m->delay_ns = delay_ns;
+        m->ttl_ns = ttl_ns;
         memcpy(bytes[i], payload(number), m->size);
         msgs[i].topic = topic_names[m->topic];
         msgs[i].data = bytes[i];
@@ -475,7 +627,9 @@ void do_publish_many(void)
     }
     make_opts(&p, &f);
     p.opts.delay_ns = delay_ns;
-    note("publish_many of %u from %u, delay %lld", f.count, f.message[0], (long long)delay_ns);
+    p.opts.ttl_ns = ttl_ns;
+    note("publish_many of %u from %u, delay %lld, ttl %lld", f.count, f.message[0], (long long)delay_ns,
+         (long long)ttl_ns);
     begin(&f);
     answer = evb_publish_many(w.bus, msgs, f.count, &p.opts);
     end(&f, answer);

@@ -27,6 +27,9 @@ static evb_sub_opts some_opts(void)
     o.dlq_capacity = 1 + below(one_in(2) ? 4 : 150);
     if (one_in(6)) o.dlq_bytes = 10 + below(80);
     if (one_in(4)) o.flags |= EVB_SUB_DEAD_LETTER_DROPS;
+    if (one_in(3)) o.flags |= EVB_SUB_DEAD_LETTER_EXPIRED;
+    if (one_in(2)) o.flags |= EVB_SUB_KEY_HALT;
+    if (one_in(3)) o.ttl_ns = some_time();
     if (one_in(10)) o.flags |= EVB_SUB_PAUSED;
     if (one_in(8)) {
         o.flags |= EVB_SUB_AT_MOST_ONCE;
@@ -99,7 +102,7 @@ static void join(struct queue *q)
 {
     struct member *m = &w.member[w.members];
     evb_sub_opts o = q->opts;
-    uint32_t pattern = q->pattern, conflict = one_in(4) ? 1 + below(4) : 0;
+    uint32_t pattern = q->pattern, conflict = one_in(4) ? 1 + below(5) : 0;
     evb_sub *sub = NULL;
     int32_t answer;
 
@@ -112,6 +115,7 @@ static void join(struct queue *q)
     if (conflict == 2) o.capacity++;
     if (conflict == 3) o.filter = o.filter == on_filter_too ? NULL : on_filter_too;
     if (conflict == 4) o.retry.cap_ns++;
+    if (conflict == 5) o.ttl_ns++;
     answer = evb_subscribe(w.bus, pattern_names[pattern], &o, m->kind == RUNS && one_in(8) ? NULL : &sub);
     note("member %u joins queue %d (%s), kind %d, %u at once: %s", w.members, m->queue, o.name, (int)m->kind,
          m->concurrency, status(answer));
@@ -140,11 +144,15 @@ static void make(void)
     choose_consumer(m, &o);
     q->filtered = one_in(4);
     if (q->filtered) o.filter = on_filter;
-    if (one_in(20)) executor_refuse_threads(1);
+    if (one_in(20) && m->kind == RUNS) executor_refuse_threads(1); /* others go on without an alarm */
+    w.asks = 0;
+    w.arriving = m;
     answer = evb_subscribe(w.bus, pattern_names[q->pattern], &o, &sub);
-    note("member %u makes queue %u: %s, %s, %u events, %u bytes, kind %d, %u at once%s%s: %s", w.members,
+    w.arriving = NULL;
+    note("member %u makes queue %u: %s, %s, %u events, %u bytes, kind %d, %u at once, ttl %lld%s%s%s: %s", w.members,
          w.queues, pattern_names[q->pattern], policies[o.overflow], o.capacity, (uint32_t)o.capacity_bytes,
-         (int)m->kind, m->concurrency, q->filtered ? ", filtered" : "",
+         (int)m->kind, m->concurrency, (long long)o.ttl_ns, q->filtered ? ", filtered" : "",
+         (o.flags & EVB_SUB_KEY_HALT) != 0 ? ", stops keys" : "",
          (o.flags & EVB_SUB_AT_MOST_ONCE) != 0 ? ", at most once" : "", status(answer));
     if (answer == EVB_EAGAIN && executor_refused()) return;
     executor_refuse_threads(0);
@@ -157,6 +165,7 @@ static void make(void)
     q->live = true;
     w.queues++;
     subscribed(m, sub);
+    newcomer(q);
 }
 
 void do_subscribe(void)
@@ -339,6 +348,7 @@ void do_letters(void)
     int at = pick_member(-1);
     int64_t answer, expected;
     struct queue *q;
+    struct item *item;
 
     if (at < 0) return;
     q = queue_of(&w.member[at]);
@@ -347,8 +357,8 @@ void do_letters(void)
     case 0:
         answer = evb_dlq_purge(w.member[at].sub);
         note("purge of the letters of queue %d: %s", w.member[at].queue, status(answer));
-        for (uint32_t i = 0; i < ITEMS; i++)
-            if (q->item[i].state == DEAD) q->item[i].state = FREE_ITEM;
+        while ((item = oldest_dead(q)) != NULL)
+            free_item(q, item);
         want("evb_dlq_purge", answer, expected);
         break;
     case 1:
@@ -370,6 +380,23 @@ void do_redrive(void)
     answer = evb_dlq_redrive(w.member[at].sub, max);
     note("redrive of %u letters of queue %d: %s", max, w.member[at].queue, status(answer));
     want("evb_dlq_redrive", answer, w.draining ? EVB_ECLOSED : redrive(queue_of(&w.member[at]), max));
+}
+
+void do_skip_key(void)
+{
+    int at = pick_member(-1);
+    uint32_t key = 1 + below(FEW_KEYS - 1), key_len;
+    const void *bytes;
+    const struct item *letter;
+    int32_t answer;
+
+    if (at < 0) return;
+    letter = oldest_dead(queue_of(&w.member[at]));
+    if (letter != NULL && w.message[letter->message].key != 0) key = w.message[letter->message].key;
+    bytes = key_of(key, &key_len);
+    answer = evb_sub_skip_key(w.member[at].sub, bytes, key_len);
+    note("skip of key %u of queue %d: %s", key, w.member[at].queue, status(answer));
+    want("evb_sub_skip_key", answer, skip_key(queue_of(&w.member[at]), key));
 }
 
 /* ---- descriptors ---- */
@@ -425,6 +452,8 @@ void do_refused(void)
     case 2:
         want("a negative delay", evb_nack(sub, 1, -2), EVB_EINVAL);
         want("a negative lease", evb_extend(sub, 1, -1), EVB_EINVAL);
+        want("no key to skip", evb_sub_skip_key(sub, NULL, 0), EVB_EINVAL);
+        want("a key that is too long", evb_sub_skip_key(sub, "k", 256), EVB_EINVAL);
         break;
     case 3:
         o.delay_ns = -1;

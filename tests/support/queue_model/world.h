@@ -35,8 +35,11 @@ struct evb__runnable;
 #define MESSAGES    6000
 #define TOPICS      6
 #define PATTERNS    8
-#define KEYS        5
+#define KEYS        80
+#define FEW_KEYS    5
 #define LISTENERS   4
+#define IDS         6 /* dedup ids; 0: none */
+#define ID_SECONDS  120
 #define OLD         256 /* numbers of deliveries that are settled */
 #define LAPSED      64
 #define KEPT        6  /* retained events */
@@ -54,18 +57,23 @@ struct message {
     bool headers;
     uint64_t order;    /* of its commit: 0 = only listeners got it */
     uint64_t sequence; /* as soon as it is known, else 0 */
-    int64_t delay_ns;
+    int64_t delay_ns, ttl_ns; /* ttl_ns 0: none of its own */
 };
 
 enum item_state { FREE_ITEM, READY, DELAYED, IN_FLIGHT, DEAD, /* at most once, pulled: */ HANDED_OVER };
-enum { DELIVERY_LIMIT = 1, REJECTED = 2, MAXLEN = 4 };
+#define NO_TURN INT64_MAX
+enum { DELIVERY_LIMIT = 1, REJECTED = 2, EXPIRED = 3, MAXLEN = 4 };
 
 struct item {
     enum item_state state;
     uint32_t message, attempt;
-    bool redelivered, redriven;
+    bool redelivered, redriven, retained;
+    int64_t ttl_ns; /* 0: none of its own */
     int64_t place;  /* among the ready ones, among the dead */
+    int64_t turn;   /* ready: NO_TURN: it waits behind another one of its key */
+    uint64_t lane;  /* when it entered the lane of its key: the first one leads. 0: it is in none */
     int64_t due_ns; /* delayed, or its lease; NEVER: none */
+    int64_t expires_ns; /* NEVER: not at all */
     /* in flight */
     int member;
     bool open;               /* pulled or deferred: has a number */
@@ -92,7 +100,8 @@ struct queue {
     uint32_t members, open;
     bool paused;
     struct item item[ITEMS];
-    int64_t first, last; /* places */
+    int64_t first, last; /* places and turns */
+    uint64_t entered;    /* lanes, by all events so far */
     evb_queue_stats want;
 };
 
@@ -121,12 +130,22 @@ struct frame {
     uint32_t depth;           /* callbacks under way when it began */
     bool closed;              /* the bus drains, and it is not a handler that publishes */
     bool emit, inside, decided, refused;
+    uint32_t id; /* dedup_id */
+    bool duplicate;
+    uint32_t first; /* of which it is one */
+    bool retains, anew, second; /* anew: a queue has come meanwhile; second: it has begun anew */
     bool slept;
     bool again;   /* it has slept: who matches is looked up again */
     bool may[32]; /* refusals that are allowed, by -status */
     bool any_sink;
     uint32_t flags;
     uint32_t took, called, at, listener; /* listener: next of message[at] */
+};
+
+/* A dedup id that has been published. */
+struct known {
+    uint32_t id, message;
+    int64_t expires_ns;
 };
 
 struct listener {
@@ -168,9 +187,22 @@ extern struct world {
     struct lapsed lapsed[LAPSED]; /* oldest first */
     uint32_t lapses;
     struct kept kept[KEPT];
+    struct {
+        bool there;
+        uint32_t message;
+        int64_t expires_ns;
+    } retained[TOPICS];
+    const struct member *arriving; /* its queue is being made, with a filter */
+    uint32_t asked[TOPICS], asks;
+    bool wanted[TOPICS];
+    struct known known[IDS]; /* oldest first */
+    uint32_t knowns, id_window;
     struct frame *frame;
     uint32_t depth;      /* callbacks under way */
     uint32_t serving;    /* of these handlers: what they publish is taken while the bus drains */
+    uint32_t keys;       /* that events have, no key being one of them */
+    uint32_t fail_odds;  /* one in so many events fails for no reason */
+    uint32_t key_odds;   /* one in so many events is not asked for a key */
     uint32_t look_odds;  /* one in so many operations is followed by a look at all counters */
     uint32_t budget;     /* operations that callbacks of this operation may still do */
     uint32_t dispatched; /* handlers of the dispatch under way */
@@ -183,8 +215,8 @@ extern struct world {
     bool gone;   /* the bus has been destroyed */
     /* what was done, over all rounds: a model that does nothing agrees with everything */
     struct {
-        uint64_t operations, nested, published, refused, handled, pulled, taken, dead, redriven, expired,
-            dropped, conflated, released, stale, steps, rounds;
+        uint64_t operations, nested, published, refused, handled, pulled, taken, dead, redriven, lapsed,
+            duplicates, retained, expired, stopped, skipped, dropped, conflated, released, stale, steps, rounds;
     } total;
 } w;
 
@@ -213,7 +245,8 @@ bool has_room(const struct queue *q, uint32_t events, size_t bytes);
 bool has_place(const struct queue *q, uint32_t events, size_t bytes); /* ever */
 /* false: the newcomer was dropped. */
 bool accept(struct queue *q, uint32_t message);
-struct item *head(struct queue *q);
+void admit(struct queue *q, uint32_t message, int64_t ttl_ns); /* kept by its topic */
+struct item *head(struct queue *q); /* whose turn it is */
 void hand_out(struct queue *q, struct item *item, int member);
 struct settling {
     int32_t result; /* EVB_OK, EVB_NACK, EVB_REJECT, EVB_RELEASE */
@@ -225,7 +258,11 @@ void settle(struct queue *q, struct item *item, const struct settling *s);
 void open_item(struct queue *q, struct item *item, uint64_t number, const evb_event *event);
 void lease(struct queue *q, struct item *item, int64_t lease_ns);
 void fall_due(struct queue *q, int64_t now);
+void expire_heads(struct queue *q, int64_t now); /* what a worker does who is about to take one */
+int64_t due_at(const struct item *item);         /* when it is to be looked at; NEVER */
+int32_t skip_key(struct queue *q, uint32_t key);
 int64_t purge(struct queue *q);
+void free_item(struct queue *q, struct item *item);
 uint32_t count_in(const struct queue *q, enum item_state state);
 struct item *oldest_dead(struct queue *q);
 int32_t redrive(struct queue *q, uint32_t max);
@@ -249,6 +286,8 @@ void saw_sequence(uint32_t message, uint64_t sequence);
 int32_t on_filter(const evb_event *ev, void *user);
 int32_t on_filter_too(const evb_event *ev, void *user);
 int32_t on_listener(const evb_event *ev, void *user);
+int64_t some_time(void);
+void newcomer(struct queue *q); /* it has been made: what it gets that topics keep */
 void do_publish(void);
 void do_publish_many(void);
 void do_burst(void);
@@ -264,6 +303,7 @@ void do_forget(void);
 void on_free(void *user);
 bool filters(const struct member *m); /* the filter of a queue that takes events is its */
 void on_alarm(void *queue);
+void on_hand_out(const struct evb_sub *member);
 uint64_t rank(const struct evb__runnable *runnable, void *alarm_arg);
 bool is_locked(const struct evb__runnable *runnable); /* the queue of a runner that runs */
 void do_subscribe(void);
@@ -272,6 +312,7 @@ void do_pause(void);
 void do_purge(void);
 void do_letters(void);
 void do_redrive(void);
+void do_skip_key(void);
 void do_descriptor(void);
 void do_refused(void);     /* calls that must answer an error and change nothing */
 void look(void);           /* all counters */
