@@ -171,7 +171,7 @@ $(foreach t,$(filter-out $(SINGLE_SRC),$(TEST_SRCS)),$(eval $(call test-program,
 
 SINGLE_BIN  := $(call test-binary,$(SINGLE_SRC))
 SINGLE_OBJS := $(patsubst %.c,$(BUILD)/testobj/%.o,$(SINGLE_SRC) $(sort $(wildcard tests/support/queue_model/*.c)))
-SINGLE_LINK := -Wl,--wrap=evb__park,--wrap=evb__wake_one,--wrap=evb__wake_all,--wrap=evb__hand_out_locked
+SINGLE_LINK := -Wl,--wrap=evb__park,--wrap=evb__wake_one,--wrap=evb__wake_all,--wrap=evb__hand_out_locked,--wrap=evb__lane_leave_locked
 SINGLE_ALL  := $(SINGLE_OBJS) $(filter %/topic_oracle.o $(BUILD)/testobj/tests/support/evb_test%,$(SUPPORT_OBJS)) \
 	$(filter-out $(BUILD)/testlib/src/pool/%,$(TESTLIB_OBJS))
 $(SINGLE_BIN): $(SINGLE_ALL)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The caches of blocks: taking, giving, exchanging chains, closing. */
+/* The caches of blocks: taking, giving, exchanging magazines, closing. */
 #include "bus/blocks.h"
 
 #include <evbus/base.h>
@@ -8,6 +8,39 @@
 #include "base/barrier.h"
 #include "base/reader.h"
 #include "base/thread.h"
+
+#include <string.h>
+
+#define UNIT     128u /* sizes are multiples of it */
+#define SIZES    9
+#define MAGAZINE 32u
+
+static const uint16_t size_of[SIZES] = {256, 384, 512, 768, 1024, 1536, 2048, 3072, EVB__BLOCK_MAX};
+/* By size in units, rounded up. */
+static const uint8_t class_of[EVB__BLOCK_MAX / UNIT + 1] = {0, 0, 0, 1, 2, 3, 3, 4, 4, 5, 5, 5, 5, 6, 6, 6, 6,
+                                                            7, 7, 7, 7, 7, 7, 7, 7, 8, 8, 8, 8, 8, 8, 8, 8};
+
+static uint32_t class_for(size_t size)
+{
+    return class_of[(size + UNIT - 1) / UNIT];
+}
+
+/* What is rare is in functions of its own that are jumped to: the others need no registers saved. */
+static EVB__NOINLINE void *alloc_large(size_t size, uint8_t *ret_kind)
+{
+    *ret_kind = EVB__BLOCK_LARGE;
+    return evb__alloc(size, EVB__ALIGN_MIN);
+}
+
+static EVB__NOINLINE void *alloc_anew(uint32_t class)
+{
+    return evb__alloc(size_of[class], EVB__CACHE_LINE); /* it may be freed into a cache */
+}
+
+static EVB__NOINLINE void free_at_once(void *block, uint32_t kind, size_t size)
+{
+    evb__free(block, kind == EVB__BLOCK_LARGE ? size : size_of[kind]);
+}
 
 /* The explorer follows every block to its end, and has threads of its own. */
 #ifdef EVB__EXPLORE
@@ -20,14 +53,17 @@ void evb__blocks_release(void)
 {
 }
 
-void *evb__block_alloc(size_t *size)
+void *evb__block_alloc(size_t size, size_t touched, uint8_t *ret_kind)
 {
-    return evb__alloc(*size, EVB__ALIGN_MIN);
+    (void)touched;
+    if (size > EVB__BLOCK_MAX) return alloc_large(size, ret_kind);
+    *ret_kind = (uint8_t)class_for(size);
+    return alloc_anew(*ret_kind);
 }
 
-void evb__block_free(void *block, size_t size)
+void evb__block_free(void *block, uint32_t kind, size_t size)
 {
-    evb__free(block, size);
+    free_at_once(block, kind, size);
 }
 
 #else
@@ -41,40 +77,35 @@ void evb__block_free(void *block, size_t size)
 #endif
 #ifdef POISONS
 #include <sanitizer/asan_interface.h>
-#define POISON(block, size)                                                                                  \
-    ASAN_POISON_MEMORY_REGION((char *)(block) + sizeof(struct block), (size) - sizeof(struct block))
+#define POISON(block, size)   ASAN_POISON_MEMORY_REGION((block), (size))
 #define UNPOISON(block, size) ASAN_UNPOISON_MEMORY_REGION((block), (size))
 #else
-#define POISON(block, size)   ((void)0)
-#define UNPOISON(block, size) ((void)0)
+#define POISON(block, size)   ((void)(block), (void)(size))
+#define UNPOISON(block, size) ((void)(block), (void)(size))
 #endif
 
-#define UNIT    128u /* sizes are multiples of it */
-#define SIZES   9
-#define CHAIN   32u
-#define FETCHED 512u /* bytes of the next block: more would be late anyway */
-#define THREADS 64   /* with a cache: those with the smallest numbers (base/reader.h) */
+#define AHEAD   3u    /* blocks: so many publishes take longer than a line takes to come */
+#define FETCHED 1280u /* bytes of each: there are only so many lines on their way at a time */
+#define THREADS 64    /* with a cache: those with the smallest numbers (base/reader.h) */
 
-static const uint16_t size_of[SIZES] = {256, 384, 512, 768, 1024, 1536, 2048, 3072, EVB__BLOCK_MAX};
-/* By size in units, rounded up. */
-static const uint8_t class_of[EVB__BLOCK_MAX / UNIT + 1] = {0, 0, 0, 1, 2, 3, 3, 4, 4, 5, 5, 5, 5, 6, 6, 6, 6,
-                                                            7, 7, 7, 7, 7, 7, 7, 7, 8, 8, 8, 8, 8, 8, 8, 8};
-
-/* What is written into a block that is not in use. */
-struct block {
-    struct block *next;
-    struct block *next_chain; /* of the first block of a chain in the depot */
+/* The first block of a magazine in the depot has the others' addresses. */
+struct carrier {
+    struct carrier *next;
+    void *other[MAGAZINE - 1];
 };
 
-struct chain {
-    struct block *first;
+_Static_assert(sizeof(struct carrier) <= 256, "it fits into the smallest block");
+
+struct magazine {
     uint32_t count;
+    void *block[MAGAZINE];
 };
 
 /* One thread's. Changed by its thread, inside; by the last release when nobody can be inside. */
 struct cache {
     _Alignas(128) EVB__ATOMIC(uint32_t) inside;
-    struct chain loaded[SIZES], spare[SIZES];
+    struct magazine *loaded[SIZES], *spare[SIZES];
+    struct magazine magazines[SIZES][2];
 };
 
 static struct {
@@ -86,16 +117,11 @@ static struct {
     uint32_t holders;
     struct evb__mutex lock; /* of the depot */
     struct {
-        struct block *chains;        /* under lock, full ones */
+        struct carrier *full;        /* under lock */
         EVB__ATOMIC(uint32_t) count; /* written under lock */
     } depot[SIZES];
     struct cache cache[THREADS];
 } blocks;
-
-static uint32_t class_for(size_t size)
-{
-    return class_of[(size + UNIT - 1) / UNIT];
-}
 
 /* ---- inside ---- */
 
@@ -127,144 +153,156 @@ static void leave(struct cache *cache)
 
 /* ---- the depot ---- */
 
-static struct chain take_chain(uint32_t class)
+/* Into an empty magazine. */
+static void take_magazine(struct magazine *to, uint32_t class)
 {
-    struct chain chain = {NULL, 0};
+    struct carrier *carrier;
 
-    if (evb__ld_rlx(&blocks.depot[class].count) == 0) return chain; /* a hint: spares the lock */
+    if (evb__ld_rlx(&blocks.depot[class].count) == 0) return; /* a hint: spares the lock */
     evb__mutex_lock(&blocks.lock);
-    chain.first = blocks.depot[class].chains;
-    if (chain.first != NULL) {
-        blocks.depot[class].chains = chain.first->next_chain;
-        chain.count = CHAIN;
+    carrier = blocks.depot[class].full;
+    if (carrier != NULL) {
+        blocks.depot[class].full = carrier->next;
         evb__st_rlx(&blocks.depot[class].count, evb__ld_rlx(&blocks.depot[class].count) - 1); /* under lock */
     }
     evb__mutex_unlock(&blocks.lock);
-    return chain;
+    if (carrier == NULL) return;
+    memcpy(to->block, carrier->other, sizeof carrier->other);
+    to->block[MAGAZINE - 1] = carrier; /* its lines are here */
+    to->count = MAGAZINE;
+    POISON(carrier, sizeof *carrier);
 }
 
-static void free_chain(struct chain chain, uint32_t class)
+static void free_all(struct magazine *magazine, uint32_t class)
 {
-    while (chain.first != NULL) {
-        struct block *next = chain.first->next;
+    while (magazine->count != 0) {
+        void *block = magazine->block[--magazine->count];
 
-        UNPOISON(chain.first, size_of[class]);
-        evb__free(chain.first, size_of[class]);
-        chain.first = next;
+        UNPOISON(block, size_of[class]);
+        evb__free(block, size_of[class]);
     }
 }
 
-static void give_chain(struct chain chain, uint32_t class)
+/* A full one, which is empty then. */
+static void give_magazine(struct magazine *from, uint32_t class)
 {
-    uint32_t most = (uint32_t)(EVB__BLOCKS_KEPT / size_of[class] / CHAIN), count;
+    uint32_t most = (uint32_t)(EVB__BLOCKS_KEPT / size_of[class] / MAGAZINE), count;
+    struct carrier *carrier = from->block[MAGAZINE - 1];
 
+    UNPOISON(carrier, sizeof *carrier);
+    memcpy(carrier->other, from->block, sizeof carrier->other);
     evb__mutex_lock(&blocks.lock);
     count = evb__ld_rlx(&blocks.depot[class].count); /* under lock */
     if (count < most) {
-        chain.first->next_chain = blocks.depot[class].chains;
-        blocks.depot[class].chains = chain.first;
+        carrier->next = blocks.depot[class].full;
+        blocks.depot[class].full = carrier;
         evb__st_rlx(&blocks.depot[class].count, count + 1); /* likewise */
-        chain.first = NULL;
+        from->count = 0;
     }
     evb__mutex_unlock(&blocks.lock);
-    free_chain(chain, class);
+    free_all(from, class);
 }
 
 /* ---- taking and giving ---- */
 
-/* The next message's memory: another thread had it last. Its first lines. */
-EVB__INLINE void fetch(struct block *block, size_t size)
+/* Another thread had it last: the lines that will be written. */
+EVB__INLINE void fetch(const char *block, size_t touched)
 {
-    char *at = (char *)block;
-
-    for (size_t line = 0; line < FETCHED && line < size; line += EVB__CACHE_LINE)
-        EVB__PREFETCH_WRITE(at + line);
+    EVB__PREFETCH_WRITE(block);
+    EVB__PREFETCH_WRITE(block + EVB__CACHE_LINE);
+    EVB__PREFETCH_WRITE(block + 2 * EVB__CACHE_LINE);
+    if (evb__likely(touched <= 3 * EVB__CACHE_LINE)) return;
+    for (size_t line = 3 * EVB__CACHE_LINE; line < FETCHED && line < touched; line += EVB__CACHE_LINE)
+        EVB__PREFETCH_WRITE(block + line);
 }
 
-static void *take(struct cache *cache, struct chain *chain, size_t size)
+EVB__INLINE void *take(struct cache *cache, struct magazine *loaded, size_t size, size_t touched)
 {
-    struct block *block = chain->first;
+    uint32_t left = loaded->count - 1;
+    void *block = loaded->block[left];
 
-    chain->first = block->next;
-    chain->count--;
-    if (chain->first != NULL) fetch(chain->first, size);
+    loaded->count = left;
+    if (evb__likely(left >= AHEAD)) fetch(loaded->block[left - AHEAD], touched);
     leave(cache);
     UNPOISON(block, size);
     return block;
 }
 
-/* What is rare comes last, in functions of its own that are jumped to: the others need no registers saved. */
-static EVB__NOINLINE void *alloc_anew(size_t size)
+static EVB__NOINLINE void *refill(struct cache *cache, uint32_t class, size_t touched)
 {
-    return evb__alloc(size, EVB__ALIGN_MIN);
-}
+    struct magazine *loaded = cache->spare[class];
 
-static EVB__NOINLINE void *refill(struct cache *cache, uint32_t class)
-{
-    struct chain *loaded = &cache->loaded[class];
-
-    *loaded = cache->spare[class];
-    cache->spare[class] = (struct chain){NULL, 0};
-    if (loaded->count == 0) *loaded = take_chain(class);
-    if (loaded->count != 0) return take(cache, loaded, size_of[class]);
+    cache->spare[class] = cache->loaded[class];
+    cache->loaded[class] = loaded;
+    if (loaded->count == 0) take_magazine(loaded, class);
+    if (loaded->count != 0) {
+        for (uint32_t i = 2; i <= AHEAD && i <= loaded->count; i++)
+            fetch(loaded->block[loaded->count - i], touched);
+        return take(cache, loaded, size_of[class], touched);
+    }
     leave(cache);
-    return alloc_anew(size_of[class]);
+    return alloc_anew(class);
 }
 
-void *evb__block_alloc(size_t *size)
+void *evb__block_alloc(size_t size, size_t touched, uint8_t *ret_kind)
 {
     struct cache *cache;
-    struct chain *chain;
+    struct magazine *loaded;
     uint32_t class;
 
-    if (evb__unlikely(*size > EVB__BLOCK_MAX)) return alloc_anew(*size);
-    class = class_for(*size);
-    *size = size_of[class]; /* also for a block that is allocated: it may be freed into a cache */
+    if (evb__unlikely(size > EVB__BLOCK_MAX)) return alloc_large(size, ret_kind);
+    class = class_for(size);
+    *ret_kind = (uint8_t) class;
     cache = enter();
-    if (evb__unlikely(cache == NULL)) return alloc_anew(size_of[class]);
-    chain = &cache->loaded[class];
-    if (evb__unlikely(chain->count == 0)) return refill(cache, class);
-    return take(cache, chain, size_of[class]);
+    if (evb__unlikely(cache == NULL)) return alloc_anew(class);
+    loaded = cache->loaded[class];
+    if (evb__unlikely(loaded->count == 0)) return refill(cache, class, touched);
+    return take(cache, loaded, size_of[class], touched);
 }
 
-static void give(struct cache *cache, struct chain *chain, struct block *block, size_t size)
+EVB__INLINE void give(struct cache *cache, struct magazine *loaded, void *block, size_t size)
 {
-    block->next = chain->first;
     POISON(block, size);
-    chain->first = block;
-    chain->count++;
+    loaded->block[loaded->count++] = block;
     leave(cache);
-    (void)size;
 }
 
-static EVB__NOINLINE void give_to_full(struct cache *cache, uint32_t class, struct block *block)
+static EVB__NOINLINE void give_to_full(struct cache *cache, uint32_t class, void *block)
 {
-    if (cache->spare[class].count != 0) give_chain(cache->spare[class], class);
-    cache->spare[class] = cache->loaded[class];
-    cache->loaded[class] = (struct chain){NULL, 0};
-    give(cache, &cache->loaded[class], block, size_of[class]);
+    struct magazine *full = cache->loaded[class], *loaded = cache->spare[class];
+
+    if (loaded->count == MAGAZINE) give_magazine(loaded, class);
+    cache->loaded[class] = loaded;
+    cache->spare[class] = full;
+    give(cache, loaded, block, size_of[class]);
 }
 
-void evb__block_free(void *block, size_t size)
+void evb__block_free(void *block, uint32_t kind, size_t size)
 {
-    struct cache *cache = evb__likely(size <= EVB__BLOCK_MAX) ? enter() : NULL;
-    struct chain *chain;
-    uint32_t class;
+    struct cache *cache = evb__likely(kind != EVB__BLOCK_LARGE) ? enter() : NULL;
+    struct magazine *loaded;
 
     if (evb__unlikely(cache == NULL)) {
-        evb__free(block, size);
+        free_at_once(block, kind, size);
         return;
     }
-    class = class_for(size);
-    evb__assert(size == size_of[class]);
-    chain = &cache->loaded[class];
-    if (evb__unlikely(chain->count == CHAIN))
-        give_to_full(cache, class, block);
+    loaded = cache->loaded[kind];
+    if (evb__unlikely(loaded->count == MAGAZINE))
+        give_to_full(cache, kind, block);
     else
-        give(cache, chain, block, size);
+        give(cache, loaded, block, size_of[kind]);
 }
 
 /* ---- opening and closing ---- */
+
+static void empty_cache(struct cache *cache)
+{
+    for (uint32_t c = 0; c < SIZES; c++) {
+        cache->loaded[c] = &cache->magazines[c][0];
+        cache->spare[c] = &cache->magazines[c][1];
+        cache->loaded[c]->count = cache->spare[c]->count = 0;
+    }
+}
 
 static void take_turn(uint32_t generation)
 {
@@ -285,13 +323,12 @@ static void take_turn(uint32_t generation)
         blocks.holders = 0;
         evb__mutex_init(&blocks.lock);
         for (uint32_t c = 0; c < SIZES; c++) {
-            blocks.depot[c].chains = NULL;
+            blocks.depot[c].full = NULL;
             evb__st_rlx(&blocks.depot[c].count, 0); /* published by open, as what follows */
         }
         for (uint32_t t = 0; t < THREADS; t++) {
             evb__st_rlx(&blocks.cache[t].inside, 0);
-            for (uint32_t c = 0; c < SIZES; c++)
-                blocks.cache[t].loaded[c] = blocks.cache[t].spare[c] = (struct chain){NULL, 0};
+            empty_cache(&blocks.cache[t]);
         }
         return;
     }
@@ -330,19 +367,12 @@ static void wait_until_out(struct cache *cache, bool sure)
 
 static void free_depot(uint32_t class)
 {
-    struct block *first;
+    struct magazine all = {.count = 0};
 
-    evb__mutex_lock(&blocks.lock);
-    first = blocks.depot[class].chains;
-    blocks.depot[class].chains = NULL;
-    evb__st_rlx(&blocks.depot[class].count, 0); /* under lock */
-    evb__mutex_unlock(&blocks.lock);
-    while (first != NULL) {
-        struct block *next = first->next_chain;
-
-        free_chain((struct chain){first, CHAIN}, class);
-        first = next;
-    }
+    do {
+        free_all(&all, class);
+        take_magazine(&all, class);
+    } while (all.count != 0);
 }
 
 static void close_all(void)
@@ -357,9 +387,8 @@ static void close_all(void)
 
         wait_until_out(cache, sure);
         for (uint32_t c = 0; c < SIZES; c++) {
-            free_chain(cache->loaded[c], c);
-            free_chain(cache->spare[c], c);
-            cache->loaded[c] = cache->spare[c] = (struct chain){NULL, 0};
+            free_all(cache->loaded[c], c);
+            free_all(cache->spare[c], c);
         }
     }
     for (uint32_t c = 0; c < SIZES; c++)

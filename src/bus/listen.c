@@ -327,7 +327,7 @@ int64_t evb__register(evb_bus *bus, const char *pattern, const evb_listen_opts *
 
     if (status != EVB_OK) return status;
     evb__bus_lock(bus);
-    /* under the lock. A queue is shown what topics keep when it opens (queue/newcomer.h) */
+    /* under the lock. A queue is shown what topics keep when it opens (queue/arrivals.h) */
     if (evb__unlikely(evb__ld_rlx(&bus->retained.used) != 0) && sink == NULL)
         status = register_newcomer_locked(&m, &entry);
     else

@@ -2,9 +2,12 @@
 /* Messages: made in one piece, counted, given back by whoever is last. And loans, which are messages whose
  * payload was there first.
  *
- *      of a publish   | message, first delivery | more deliveries | payload | topic | key | headers | rests |
- *      of a loan      | message, first delivery | mark | payload |
- *             aside   | deliveries | topic | key | headers | rests |
+ *      plain          | message, first delivery | payload | topic | rest |
+ *      of a publish   | message, first delivery | more | deliveries | payload | topic | key | headers | rests
+ * | of a loan      | message, first delivery | more | mark | payload | aside   | deliveries | topic | key |
+ * headers | rests |
+ *
+ * Where there are several queues none uses the first delivery.
  *
  * A packed header: sizes, name with its NUL, and the value at a multiple of 8, so that it may hold anything.
  */
@@ -30,10 +33,11 @@ struct loan_mark {
     uint64_t size; /* lent */
 };
 
-_Static_assert(offsetof(struct evb__message, first) + sizeof(struct evb__delivery) ==
-                   sizeof(struct evb__message),
-               "more deliveries follow the first without a gap");
+_Static_assert(sizeof(void *) != 8 || sizeof(struct evb__message) == 128, "two lines");
+_Static_assert(sizeof(struct evb__message) % EVB__ALIGN_MIN == 0, "what follows a message is aligned");
 _Static_assert(sizeof(struct loan_mark) == EVB__ALIGN_MIN, "a loan's payload stays aligned");
+
+const struct evb__message_more evb__message_nothing;
 
 static size_t round_up(size_t size, size_t align)
 {
@@ -105,12 +109,13 @@ static void pack_headers(const struct evb__draft *draft, char *to)
 
 const void *evb__message_header(const struct evb__message *message, const char *name, uint32_t *ret_len)
 {
-    const char *at = message->headers, *end;
+    const struct evb__message_more *more = evb__message_more(message);
+    const char *at = more->headers, *end;
     size_t size;
 
     if (at == NULL) return NULL;
     size = strnlen(name, EVB__HEADERS_MAX + 1);
-    end = at + message->header_bytes;
+    end = at + more->header_bytes;
     while (at < end) {
         const struct packed_header *p = (const void *)at;
 
@@ -136,8 +141,14 @@ static size_t rests_size(uint32_t queues)
     return queues * sizeof(struct evb__delivery_rest);
 }
 
+static struct evb__message_more *more_of(struct evb__message *m)
+{
+    return (struct evb__message_more *)(void *)(m + 1);
+}
+
 static void fill_tail(struct evb__message *m, const struct evb__draft *draft, char *at)
 {
+    struct evb__message_more *more = more_of(m);
     const evb_event *from = &draft->event;
     char *key = at + from->topic_len + 1;
 
@@ -148,12 +159,12 @@ static void fill_tail(struct evb__message *m, const struct evb__draft *draft, ch
         if (from->key_len != 0) memcpy(key, from->key, from->key_len);
         m->event.key = key;
     }
-    m->headers = NULL;
-    m->header_bytes = draft->header_bytes;
+    more->headers = NULL;
+    more->header_bytes = draft->header_bytes;
     if (draft->header_count == 0) return;
     at += round_up((size_t)from->topic_len + 1 + from->key_len, 8);
     pack_headers(draft, at);
-    m->headers = at;
+    more->headers = at;
 }
 
 /* Word by word: what gcc makes of a memset of this size takes longer to start than this does. */
@@ -168,61 +179,78 @@ static inline void clear(struct evb__delivery *delivery, struct evb__message *me
 static void fill_head(struct evb__message *m, const struct evb__draft *draft, uint32_t queues, bool keep,
                       void *rests)
 {
+    struct evb__message_more *more = more_of(m);
+
     m->event = draft->event;
     evb__init(&m->refs, queues + (keep ? 1 : 0));
     m->bytes = draft->bytes;
     m->time_ns = 0;
-    m->ttl_ns = draft->ttl_ns;
-    m->delay_ns = draft->delay_ns;
-    m->request = draft->request;
-    m->key_hash = draft->key_hash;
+    more->ttl_ns = draft->ttl_ns;
+    more->delay_ns = draft->delay_ns;
+    more->request = draft->request;
+    more->key_hash = draft->key_hash;
     for (uint32_t i = 0; i < queues; i++)
-        clear(&m->deliveries[i], m, (struct evb__delivery_rest *)rests + i);
+        clear(&more->deliveries[i], m, (struct evb__delivery_rest *)rests + i);
 }
 
-/* The first one lies in the message, the others right behind it: as bytes of one block, not as an array that
- * `first` would be. */
-static struct evb__delivery *own_deliveries(struct evb__message *m)
+static size_t deliveries_size(uint32_t queues)
 {
-    return (struct evb__delivery *)(void *)((char *)m + offsetof(struct evb__message, first));
+    return queues > 1 ? queues * sizeof(struct evb__delivery) : 0;
 }
 
 static struct evb__message *complete_loan(const struct evb__draft *draft, uint32_t queues, bool keep)
 {
     struct evb__message *m = draft->loan;
-    size_t aside = queues > 1 ? queues * sizeof(struct evb__delivery) : 0, tail = tail_size(draft);
+    size_t aside = deliveries_size(queues), tail = tail_size(draft);
     size_t size = aside + tail + rests_size(queues);
+    struct evb__message_more *more = more_of(m);
+    uint8_t kind;
     char *block;
 
-    block = evb__block_alloc(&size);
+    block = evb__block_alloc(size, 0, &kind);
     if (block == NULL) return NULL;
     evb__loan_take(m);
-    m->aside = block;
-    m->aside_size = size;
-    m->deliveries = aside != 0 ? (struct evb__delivery *)(void *)block : own_deliveries(m);
+    more->aside = block;
+    more->aside_size = size;
+    more->aside_block = kind;
+    more->deliveries = aside != 0 ? (struct evb__delivery *)(void *)block : &m->first;
     fill_head(m, draft, queues, keep, block + aside + tail);
     fill_tail(m, draft, block + aside);
     return m;
+}
+
+#define FULL_HEAD                                                                                            \
+    ((sizeof(struct evb__message) + sizeof(struct evb__message_more) + EVB__ALIGN_MIN - 1) &                 \
+     ~(size_t)(EVB__ALIGN_MIN - 1))
+
+static void begin(struct evb__message *m, uint8_t kind, size_t size)
+{
+    struct evb__message_more *more = more_of(m);
+
+    m->block = kind;
+    m->plain = false;
+    more->block_size = size;
+    more->aside = NULL;
+    more->aside_size = 0;
+    more->deliveries = &m->first;
 }
 
 struct evb__message *evb__message_new(const struct evb__draft *draft, uint32_t queues, bool keep)
 {
     size_t size = draft->event.size, head, block, rests;
     struct evb__message *m;
+    uint8_t kind;
 
     evb__assert(queues != 0 || keep);
     if (draft->loan != NULL) return complete_loan(draft, queues, keep);
-    head = sizeof *m + (queues > 1 ? (queues - 1) * sizeof(struct evb__delivery) : 0);
-    head = round_up(head, EVB__ALIGN_MIN);
+    head = round_up(FULL_HEAD + deliveries_size(queues), EVB__ALIGN_MIN);
     rests = head + round_up(size, 8) + tail_size(draft);
     block = rests + rests_size(queues);
     if (block < size) return NULL; /* a payload of nearly all there can be */
-    m = evb__block_alloc(&block);
+    m = evb__block_alloc(block, rests, &kind);
     if (m == NULL) return NULL;
-    m->block_size = block;
-    m->aside = NULL;
-    m->aside_size = 0;
-    m->deliveries = own_deliveries(m);
+    begin(m, kind, block);
+    if (queues > 1) more_of(m)->deliveries = (struct evb__delivery *)(void *)((char *)m + FULL_HEAD);
     fill_head(m, draft, queues, keep, (char *)m + rests);
     if (size != 0) memcpy((char *)m + head, draft->event.data, size);
     m->event.data = size != 0 ? (char *)m + head : NULL;
@@ -230,27 +258,33 @@ struct evb__message *evb__message_new(const struct evb__draft *draft, uint32_t q
     return m;
 }
 
+/* Larger than what a plain one can be: it has to say how large. */
+static EVB__NOINLINE struct evb__message *large_message(const evb_topic *topic, const void *data, size_t size)
+{
+    const struct evb__draft draft = {
+        .event = {.data = data, .size = size, .topic = topic->name, .topic_len = topic->named.size},
+        .bytes = size};
+
+    return evb__message_new(&draft, 1, false);
+}
+
 struct evb__message *evb__message_plain(const evb_topic *topic, const void *data, size_t size)
 {
-    const size_t head = (sizeof(struct evb__message) + EVB__ALIGN_MIN - 1) & ~(size_t)(EVB__ALIGN_MIN - 1);
     uint32_t topic_len = topic->named.size;
-    size_t rest = round_up(head + size + topic_len + 1, 8), block = rest + rests_size(1);
+    size_t rest = round_up(sizeof(struct evb__message) + size + topic_len + 1, 8);
     struct evb__message *m;
+    uint8_t kind;
     char *at;
 
-    if (evb__unlikely(block < size)) return NULL;
-    m = evb__block_alloc(&block);
+    if (evb__unlikely(size > EVB__BLOCK_MAX || rest + rests_size(1) > EVB__BLOCK_MAX))
+        return large_message(topic, data, size);
+    m = evb__block_alloc(rest + rests_size(1), rest, &kind);
     if (evb__unlikely(m == NULL)) return NULL;
-    at = (char *)m + head;
+    at = (char *)(m + 1);
     evb__init(&m->refs, 1);
-    m->header_bytes = 0;
-    m->headers = NULL;
+    m->block = kind;
+    m->plain = true;
     m->bytes = size;
-    m->block_size = block;
-    m->ttl_ns = m->delay_ns = 0;
-    m->aside = NULL;
-    m->aside_size = 0;
-    m->deliveries = own_deliveries(m);
     clear(&m->first, m, (struct evb__delivery_rest *)(void *)((char *)m + rest));
     /* field by field, as in clear */
     m->event.data = size != 0 ? at : NULL;
@@ -267,41 +301,47 @@ struct evb__message *evb__message_plain(const evb_topic *topic, const void *data
 
 struct evb__message *evb__message_again(struct evb__message *first, int64_t ttl_ns)
 {
-    size_t rest = round_up(sizeof(struct evb__message), 8), block = rest + rests_size(1);
-    struct evb__message *m = evb__block_alloc(&block);
+    size_t rest = FULL_HEAD, block = rest + rests_size(1);
+    const struct evb__message_more *from = evb__message_more(first);
+    struct evb__message_more *more;
+    struct evb__message *m;
+    uint8_t kind;
 
+    m = evb__block_alloc(block, rest, &kind);
     if (m == NULL) return NULL;
     evb__message_ref(first);
+    begin(m, kind, block);
     m->event = first->event;
     evb__init(&m->refs, 1);
-    m->header_bytes = first->header_bytes;
-    m->headers = first->headers;
     m->bytes = first->bytes;
-    m->block_size = block;
     m->time_ns = first->time_ns;
-    m->ttl_ns = ttl_ns;
-    m->delay_ns = 0;
-    m->request = 0;
-    m->key_hash = first->key_hash;
-    m->aside = first;
-    m->aside_size = 0; /* what tells it from a second block */
-    m->deliveries = own_deliveries(m);
+    more = more_of(m);
+    more->header_bytes = from->header_bytes;
+    more->headers = from->headers;
+    more->ttl_ns = ttl_ns;
+    more->delay_ns = 0;
+    more->request = 0;
+    more->key_hash = from->key_hash;
+    more->aside = first;
+    more->aside_size = 0; /* what tells it from a second block */
     clear(&m->first, m, (struct evb__delivery_rest *)(void *)((char *)m + rest));
     return m;
 }
 
-static EVB__COLD void free_aside(const struct evb__message *m)
+static EVB__COLD void free_aside(const struct evb__message_more *more)
 {
-    if (m->aside_size != 0)
-        evb__block_free(m->aside, m->aside_size);
+    if (more->aside_size != 0)
+        evb__block_free(more->aside, more->aside_block, more->aside_size);
     else
-        evb__message_unref(m->aside); /* the first one, which is no again: this nests once */
+        evb__message_unref(more->aside); /* the first one, which is no again: this nests once */
 }
 
 static void free_message(struct evb__message *m)
 {
-    if (evb__unlikely(m->aside != NULL)) free_aside(m);
-    evb__block_free(m, m->block_size);
+    const struct evb__message_more *more = evb__message_more(m);
+
+    if (evb__unlikely(more->aside != NULL)) free_aside(more);
+    evb__block_free(m, m->block, more->block_size);
 }
 
 void evb__message_unref(struct evb__message *message)
@@ -318,9 +358,7 @@ void evb__message_drop(struct evb__message *message)
 
 /* ---- loans ---- */
 
-#define LOAN_PAYLOAD                                                                                         \
-    (((sizeof(struct evb__message) + EVB__ALIGN_MIN - 1) & ~(size_t)(EVB__ALIGN_MIN - 1)) +                  \
-     sizeof(struct loan_mark))
+#define LOAN_PAYLOAD (FULL_HEAD + sizeof(struct loan_mark))
 
 static struct loan_mark *mark_of(const void *data)
 {
@@ -337,15 +375,14 @@ struct evb__message *evb__loan_new(const evb_bus *bus, size_t size, void **ret_d
 {
     size_t block = LOAN_PAYLOAD + size;
     struct evb__message *m;
+    uint8_t kind;
     char *data;
 
     if (block < size) return NULL;
-    m = evb__block_alloc(&block);
+    m = evb__block_alloc(block, block, &kind);
     if (m == NULL) return NULL;
     data = (char *)m + LOAN_PAYLOAD;
-    m->block_size = block;
-    m->aside = NULL;
-    m->aside_size = 0;
+    begin(m, kind, block);
     evb__init(&m->refs, 1);
     *mark_of(data) = (struct loan_mark){mark_word(bus, data), size};
     *ret_data = data;

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* Events that outlive the call that published them, and the views of events that user code gets.
  *
- *      | event | refs, sizes, time | delivery 0 | more deliveries | payload | topic | key | headers | rests |
+ *      | event | refs, time, delivery | payload | topic | rest |                       a plain one: 16 bytes
+ *      | event | refs, time, delivery | more | deliveries | payload | topic | key | headers | rests |
  *
  * A message is one block of memory, made once by the publisher and shared by all queues that took the event.
  * It has room for one delivery a queue: what a queue has to remember of the event lies there, so that taking,
  * retrying or giving up an event never needs memory. (A loan is a message whose payload was there first; what
- * comes later lies in a second block, aside.)
+ * comes later lies in a second block, aside.) Every line of memory of a message moves from the publisher's
+ * CPU to the consumer's and back, and that takes longer than all the rest: an event that has nothing but a
+ * payload stays in the first lines, and nobody writes what it does not need.
  *
  * Invariant: everything but refs and the deliveries is written before the first queue gets the message, and
  * read only from then on. It lives while refs > 0; each delivery that a queue holds counts one. Every
@@ -75,35 +78,47 @@ struct evb__delivery_rest {
  * its lock (queue/queue.h says what is valid when). */
 struct evb__delivery {
     struct evb__message *message;
-    struct evb__delivery *next, *prev; /* its list */
-    struct evb__handling *handling;    /* who has it, in flight */
+    struct evb__delivery *next; /* its list */
+    union {
+        struct evb__delivery *prev;     /* its list */
+        struct evb__handling *handling; /* who has it, in flight: then it is in no list */
+    };
     struct evb__delivery_rest *rest;
     uint32_t attempt; /* deliveries begun */
     uint8_t state, reason;
     uint8_t lane; /* lanes.c */
-    bool redelivered, redriven;
-    bool retained; /* the event that its topic kept for newcomers */
-    bool timed;    /* in the heap of what is due */
-    bool expires;  /* at rest->expires_ns, unless it is in flight */
-    bool died;     /* has been a dead letter */
+    bool redelivered : 1, redriven : 1;
+    bool retained : 1; /* the event that its topic kept for newcomers */
+    bool timed : 1;    /* in the heap of what is due */
+    bool expires : 1;  /* at rest->expires_ns, unless it is in flight */
+    bool died : 1;     /* has been a dead letter */
 };
 
 struct evb__message {
-    evb_event event; /* as published: attempt 0, flags 0 or EVB_EVENT_REQUEST */
+    _Alignas(16) evb_event event; /* as published: attempt 0, flags 0 or EVB_EVENT_REQUEST */
     EVB__ATOMIC(uint32_t) refs;
-    uint32_t header_bytes;
+    uint8_t block;   /* what kind of block it lies in, bus/blocks.h */
+    bool plain;      /* it has nothing of evb__message_more */
+    size_t bytes;    /* payload, key, names and values of headers: what capacity_bytes counts */
+    int64_t time_ns; /* realtime of publication */
+    struct evb__delivery first;
+};
+
+/* Right behind a message that is not plain. */
+struct evb__message_more {
     const void *headers; /* packed, see evb__message_header */
-    size_t bytes;        /* payload, key, names and values of headers: what capacity_bytes counts */
-    size_t block_size;   /* of this block */
-    int64_t time_ns;     /* realtime of publication */
+    uint32_t header_bytes;
+    uint32_t key_hash; /* with a key: seeded by the bus */
     int64_t ttl_ns, delay_ns;
     uint64_t request;  /* with EVB_EVENT_REQUEST: who waits, bus/request.h */
-    uint32_t key_hash; /* with a key: seeded by the bus */
+    size_t block_size; /* of this block */
     void *aside;       /* a loan's second block, or NULL */
     size_t aside_size;
-    struct evb__delivery *deliveries; /* one a queue */
-    struct evb__delivery first;       /* deliveries[0]; the others follow, but for a loan's */
+    uint8_t aside_block;
+    struct evb__delivery *deliveries; /* one a queue; of one queue: first */
 };
+
+extern const struct evb__message_more evb__message_nothing;
 
 /* What a message is made of. event is complete but for sequence, which evb__message_new is not told. */
 struct evb__draft {
@@ -138,12 +153,27 @@ EVB__INLINE const struct evb__origin *evb__event_origin(const evb_event *event)
     return ((const struct evb__view *)(const void *)event)->origin;
 }
 
-/* The number of the request that the event is (bus/request.h), and then origin->bus is valid; 0: it is none. */
+EVB__INLINE const struct evb__message_more *evb__message_more(const struct evb__message *message)
+{
+    if (evb__likely(message->plain)) return &evb__message_nothing;
+    return (const struct evb__message_more *)(const void *)(message + 1);
+}
+
+/* One a queue; of a message that is not plain. */
+EVB__INLINE struct evb__delivery *evb__message_deliveries(const struct evb__message *message)
+{
+    return evb__message_more(message)->deliveries;
+}
+
+/* The number of the request that the event is (bus/request.h), and then origin->bus is valid; 0: it is none.
+ */
 EVB__INLINE uint64_t evb__origin_request(const struct evb__origin *origin)
 {
     if (origin == NULL) return 0;
     if (origin->message == NULL) return origin->request;
-    return (origin->message->event.flags & EVB_EVENT_REQUEST) != 0 ? origin->message->request : 0;
+    return (origin->message->event.flags & EVB_EVENT_REQUEST) != 0
+               ? evb__message_more(origin->message)->request
+               : 0;
 }
 
 /* An event that no queue knows, which evb_event_release gives back. NULL: no memory. */

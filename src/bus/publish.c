@@ -214,7 +214,7 @@ static int32_t hand_over(struct evb__publish *p, struct evb__takers *takers, boo
         undo_all(takers, takers->count, p->draft.bytes);
         return status;
     }
-    deliveries = message->deliveries;
+    deliveries = evb__message_deliveries(message);
     for (uint32_t i = 0; i < takers->count; i++)
         taken += takers->sink[i]->ops->commit(takers->sink[i], &deliveries[i]) ? 1 : 0;
     *ret_message = keep ? message : NULL;

@@ -285,7 +285,7 @@ static void commit_runs(struct many *m)
         struct one *one = &m->ones[m->parts[i].message];
 
         if (sink == NULL) continue;
-        m->reached += sink->ops->commit(sink, &one->message->deliveries[one->committed++]) ? 1 : 0;
+        m->reached += sink->ops->commit(sink, &evb__message_deliveries(one->message)[one->committed++]) ? 1 : 0;
     }
 }
 

@@ -201,7 +201,7 @@ static struct evb__retained_event *take_spare_locked(struct evb__retained *r, ui
 
 static int64_t expiry_of(const struct evb__message *message)
 {
-    int64_t ttl = message->ttl_ns, now;
+    int64_t ttl = evb__message_more(message)->ttl_ns, now;
 
     if (ttl == 0) return INT64_MAX;
     now = evb__clock_mono();

@@ -27,15 +27,16 @@
 #define EVB__CREDIT_EVENTS_MAX ((UINT32_C(1) << 24) - 1)
 
 struct evb__credit {
-    uint64_t limit; /* constant */
     _Alignas(128) EVB__ATOMIC(uint64_t) reserved;
     EVB__ATOMIC(uint64_t) done_seen;
+    uint64_t limit_events, limit_bytes; /* constant */
     _Alignas(128) EVB__ATOMIC(uint64_t) done;
 };
 
 EVB__INLINE void evb__credit_init(struct evb__credit *c, uint32_t events, uint64_t bytes, uint64_t start)
 {
-    c->limit = events * EVB__CREDIT_ONE + bytes;
+    c->limit_events = events;
+    c->limit_bytes = bytes;
     evb__init(&c->reserved, start);
     evb__init(&c->done_seen, start);
     evb__init(&c->done, start);
@@ -49,7 +50,7 @@ EVB__INLINE uint64_t evb__credit_cost(uint32_t events, uint64_t bytes)
 /* Could it ever have room? events and bytes apart, because together they might overflow. */
 EVB__INLINE bool evb__credit_possible(const struct evb__credit *c, uint32_t events, uint64_t bytes)
 {
-    return events <= c->limit / EVB__CREDIT_ONE && bytes <= c->limit % EVB__CREDIT_ONE;
+    return events <= c->limit_events && bytes <= c->limit_bytes;
 }
 
 EVB__INLINE bool evb__credit_fits(const struct evb__credit *c, uint64_t used, uint64_t cost)
@@ -57,10 +58,10 @@ EVB__INLINE bool evb__credit_fits(const struct evb__credit *c, uint64_t used, ui
     uint64_t events = used / EVB__CREDIT_ONE + cost / EVB__CREDIT_ONE;
     uint64_t bytes = used % EVB__CREDIT_ONE + cost % EVB__CREDIT_ONE;
 
-    return events <= c->limit / EVB__CREDIT_ONE && bytes <= c->limit % EVB__CREDIT_ONE;
+    return events <= c->limit_events && bytes <= c->limit_bytes;
 }
 
-/* Takes cost, which is possible. false: no room. */
+/* Takes cost. false: no room, or it is not possible. */
 EVB__INLINE bool evb__credit_take(struct evb__credit *c, uint64_t cost)
 {
     uint64_t reserved = evb__ld_acq(&c->reserved); /* pairs with the CAS and the undo of others */

@@ -196,7 +196,7 @@ void evb__delay_locked(struct evb__queue *q, struct evb__delivery *d, int64_t du
 
 void evb__expiry_begin(const struct evb__queue *q, struct evb__delivery *d)
 {
-    int64_t ttl = d->message->ttl_ns, now;
+    int64_t ttl = evb__message_more(d->message)->ttl_ns, now;
 
     if (ttl == 0 || (q->opts.ttl_ns != 0 && q->opts.ttl_ns < ttl)) ttl = q->opts.ttl_ns;
     if (ttl == 0) return;

@@ -19,11 +19,6 @@ static struct evb__queue *queue_of(const struct evb__sink *sink)
     return EVB__CONTAINER(sink, struct evb__queue, sink);
 }
 
-static bool reserves(const struct evb__queue *q)
-{
-    return q->opts.overflow <= EVB_OVERFLOW_BLOCK;
-}
-
 static bool sink_wants(struct evb__sink *sink, const evb_event *event)
 {
     struct evb__queue *q = queue_of(sink);
@@ -37,10 +32,25 @@ static int32_t sink_reserve(struct evb__sink *sink, size_t bytes, uint32_t n)
     struct evb__queue *q = queue_of(sink);
 
     if (evb__unlikely(evb__ld_acq(&q->closed) != 0)) return EVB_ECLOSED; /* pairs with who closes it */
-    if (!reserves(q)) return EVB_OK;
-    if (evb__unlikely(!evb__credit_possible(&q->credit, n, bytes))) return EVB_ETOOBIG;
+    if (evb__unlikely(n > EVB__CREDIT_EVENTS_MAX || bytes > EVB__CREDIT_BYTES_MAX)) return EVB_ETOOBIG;
     if (evb__likely(evb__credit_take(&q->credit, evb__credit_cost(n, bytes)))) return EVB_OK;
+    if (!evb__credit_possible(&q->credit, n, bytes)) return EVB_ETOOBIG;
     return q->opts.overflow == EVB_OVERFLOW_BLOCK ? EVB_EAGAIN : EVB_EFULL;
+}
+
+/* Of those that never refuse. */
+static int32_t sink_reserve_nothing(struct evb__sink *sink, size_t bytes, uint32_t n)
+{
+    (void)bytes;
+    (void)n;
+    return evb__ld_acq(&queue_of(sink)->closed) != 0 ? EVB_ECLOSED : EVB_OK; /* as above */
+}
+
+static void sink_undo_nothing(struct evb__sink *sink, size_t bytes, uint32_t n)
+{
+    (void)sink;
+    (void)bytes;
+    (void)n;
 }
 
 /* A credit is free again: who waits for room may go on. */
@@ -55,7 +65,6 @@ static void sink_undo(struct evb__sink *sink, size_t bytes, uint32_t n)
 {
     struct evb__queue *q = queue_of(sink);
 
-    if (!reserves(q)) return;
     evb__credit_undo(&q->credit, evb__credit_cost(n, bytes));
     notify_room(q);
     /* It may have been the last thing there: who drains, and who pulls, looks again. seq_cst: pairs with
@@ -83,7 +92,7 @@ static void drop_locked(struct evb__queue *q, struct evb__delivery *d)
 
 static void accept_locked(struct evb__queue *q, struct evb__delivery *d)
 {
-    int64_t delay = d->message->delay_ns, now;
+    int64_t delay = evb__message_more(d->message)->delay_ns, now;
 
     q->counted.enqueued++;
     if (delay == 0) {
@@ -94,10 +103,15 @@ static void accept_locked(struct evb__queue *q, struct evb__delivery *d)
     evb__delay_locked(q, d, delay < INT64_MAX - now ? now + delay : INT64_MAX);
 }
 
+static bool is_immediate(const struct evb__message *message)
+{
+    return evb__likely(message->plain) || evb__message_more(message)->delay_ns == 0;
+}
+
 /* With a credit in hand. */
 static bool hand_over(struct evb__queue *q, struct evb__delivery *d)
 {
-    if (evb__likely(d->message->delay_ns == 0 && !d->expires && evb__mailbox_push(&q->mailbox, d))) {
+    if (evb__likely(is_immediate(d->message) && !d->expires && evb__mailbox_push(&q->mailbox, d))) {
         if (evb__likely(!evb__mailbox_told(&q->mailbox))) return true;
         evb__queue_lock(q);
     } else {
@@ -150,7 +164,7 @@ static bool make_room_locked(struct evb__queue *q, const struct evb__delivery *d
     struct evb__delivery *old;
 
     if (!could_fit_locked(q, bytes)) return false;
-    while (q->opts.overflow == EVB_OVERFLOW_CONFLATE && d->message->delay_ns == 0 &&
+    while (q->opts.overflow == EVB_OVERFLOW_CONFLATE && is_immediate(d->message) &&
            (old = evb__conflated_locked(q, d)) != NULL) {
         evb__ready_remove_locked(q, old);
         q->counted.conflated++;
@@ -217,23 +231,43 @@ static bool commit_newest(struct evb__queue *q, struct evb__delivery *d)
     return false;
 }
 
+static EVB__NOINLINE void begin_time(struct evb__queue *q, struct evb__delivery *d)
+{
+    const struct evb__message_more *more = evb__message_more(d->message);
+
+    if ((more->delay_ns | more->ttl_ns | q->opts.ttl_ns) == 0) return;
+    (void)evb__queue_pool(q); /* without it, who waits in evb_sub_next sees to the time himself */
+    evb__expiry_begin(q, d);
+}
+
+/* The event's own is behind a message that is not plain. */
+static bool may_have_time(const struct evb__queue *q, const struct evb__delivery *d)
+{
+    return !d->message->plain || q->opts.ttl_ns != 0;
+}
+
 static bool sink_commit(struct evb__sink *sink, struct evb__delivery *d)
 {
     struct evb__queue *q = queue_of(sink);
 
-    if (evb__unlikely((d->message->delay_ns | d->message->ttl_ns | q->opts.ttl_ns) != 0)) {
-        (void)evb__queue_pool(q); /* without it, who waits in evb_sub_next sees to the time himself */
-        evb__expiry_begin(q, d);
-    }
-    switch (q->opts.overflow) {
-    case EVB_OVERFLOW_DROP_NEWEST:
-        return commit_newest(q, d);
-    case EVB_OVERFLOW_DROP_OLDEST:
-    case EVB_OVERFLOW_CONFLATE:
-        return commit_evicting(q, d);
-    default:
-        return hand_over(q, d);
-    }
+    if (evb__unlikely(may_have_time(q, d))) begin_time(q, d);
+    return hand_over(q, d);
+}
+
+static bool sink_commit_newest(struct evb__sink *sink, struct evb__delivery *d)
+{
+    struct evb__queue *q = queue_of(sink);
+
+    if (evb__unlikely(may_have_time(q, d))) begin_time(q, d);
+    return commit_newest(q, d);
+}
+
+static bool sink_commit_evicting(struct evb__sink *sink, struct evb__delivery *d)
+{
+    struct evb__queue *q = queue_of(sink);
+
+    if (evb__unlikely(may_have_time(q, d))) begin_time(q, d);
+    return commit_evicting(q, d);
 }
 
 /* ---- waiting for room ---- */
@@ -299,9 +333,26 @@ static const char *name_of(const struct evb__sink *sink)
     return queue_of(sink)->name;
 }
 
-#define SINK_OPS                                                                                             \
-    .reserve = sink_reserve, .undo = sink_undo, .commit = sink_commit, .wait = wait_for_room,                \
-    .ref = sink_ref, .unref = sink_unref, .name = name_of
+#define SINK_OPS      .wait = wait_for_room, .ref = sink_ref, .unref = sink_unref, .name = name_of
+#define RESERVING_OPS SINK_OPS, .reserve = sink_reserve, .undo = sink_undo, .commit = sink_commit
+#define NEWEST_OPS                                                                                           \
+    SINK_OPS, .reserve = sink_reserve_nothing, .undo = sink_undo_nothing, .commit = sink_commit_newest
+#define EVICTING_OPS                                                                                         \
+    SINK_OPS, .reserve = sink_reserve_nothing, .undo = sink_undo_nothing, .commit = sink_commit_evicting
 
-const struct evb__sink_ops evb__queue_sink_ops = {SINK_OPS};
-const struct evb__sink_ops evb__queue_filtering_sink_ops = {.wants = sink_wants, SINK_OPS};
+const struct evb__sink_ops *evb__queue_sink_ops(uint32_t overflow, bool filtering)
+{
+    static const struct evb__sink_ops reserving[] = {{RESERVING_OPS}, {.wants = sink_wants, RESERVING_OPS}};
+    static const struct evb__sink_ops newest[] = {{NEWEST_OPS}, {.wants = sink_wants, NEWEST_OPS}};
+    static const struct evb__sink_ops evicting[] = {{EVICTING_OPS}, {.wants = sink_wants, EVICTING_OPS}};
+
+    switch (overflow) {
+    case EVB_OVERFLOW_DROP_NEWEST:
+        return &newest[filtering];
+    case EVB_OVERFLOW_DROP_OLDEST:
+    case EVB_OVERFLOW_CONFLATE:
+        return &evicting[filtering];
+    default:
+        return &reserving[filtering];
+    }
+}

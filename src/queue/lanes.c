@@ -74,7 +74,8 @@ static void split(struct evb__lanes *l)
     d = *from;
     *from = NULL;
     for (; d != NULL; d = next) {
-        struct evb__delivery **head = (d->message->key_hash & mask) == to ? bucket(l, to) : from;
+        struct evb__delivery **head =
+            (evb__message_more(d->message)->key_hash & mask) == to ? bucket(l, to) : from;
 
         next = d->rest->lane_next;
         d->rest->lane_next = *head;
@@ -91,7 +92,7 @@ struct evb__delivery *evb__lane_find_locked(const struct evb__queue *q, const vo
     for (; d != NULL; d = d->rest->lane_next) {
         const struct evb__message *m = d->message;
 
-        if (m->key_hash == hash && m->event.key_len == key_len &&
+        if (evb__message_more(m)->key_hash == hash && m->event.key_len == key_len &&
             (key_len == 0 || memcmp(m->event.key, key, key_len) == 0))
             return d;
     }
@@ -102,7 +103,7 @@ static struct evb__delivery *leader_of(const struct evb__queue *q, const struct 
 {
     const struct evb__message *m = d->message;
 
-    return evb__lane_find_locked(q, m->event.key, m->event.key_len, m->key_hash);
+    return evb__lane_find_locked(q, m->event.key, m->event.key_len, evb__message_more(m)->key_hash);
 }
 
 /* ---- turns ---- */
@@ -197,7 +198,7 @@ bool evb__lane_enter_locked(struct evb__queue *q, struct evb__delivery *d)
     }
     if (q->lanes.count >= q->lanes.buckets) split(&q->lanes);
     q->lanes.count++;
-    head = bucket_for(&q->lanes, d->message->key_hash);
+    head = bucket_for(&q->lanes, evb__message_more(d->message)->key_hash);
     d->lane = EVB__LANE_LEADS;
     d->rest->behind = d->rest->last = NULL;
     d->rest->lane_next = *head;
@@ -210,9 +211,10 @@ void evb__lane_leave_locked(struct evb__queue *q, struct evb__delivery *d)
     struct evb__delivery **at, *next;
 
     if (d->lane != EVB__LANE_LEADS) return;
-    evb__mailbox_empty_locked(q); /* the last turn is behind what has been accepted */
+    /* Whoever looks at every event meets the publishers in the same cache lines: now and then will do. */
+    if (++q->lanes.leaves % EVB__LANES_GATHER == 0) evb__mailbox_empty_locked(q);
     d->lane = EVB__LANE_NONE;
-    at = bucket_for(&q->lanes, d->message->key_hash);
+    at = bucket_for(&q->lanes, evb__message_more(d->message)->key_hash);
     while (*at != d)
         at = &(*at)->rest->lane_next;
     next = d->rest->behind;

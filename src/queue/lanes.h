@@ -7,9 +7,10 @@
  *
  * A lane is its leader: the event of its key that comes next, is in flight, or keeps the others waiting. It
  * is found by hash, and holds the list of those that wait behind it; when it is gone for good the next of
- * them leads, and takes its turn behind all others: round robin over the keys. So a lane needs no memory of
- * its own, and there are never more than there are events. The table grows a bucket at a time (linear
- * hashing, Litwin, VLDB 1980), and goes on as it is when there is no memory.
+ * them leads, and takes its turn behind all others: round robin over the keys that somebody has looked at;
+ * the mailbox is looked into every EVB__LANES_GATHER events, and when nobody has a turn. So a lane needs no
+ * memory of its own, and there are never more than there are events. The table grows a bucket at a time
+ * (linear hashing, Litwin, VLDB 1980), and goes on as it is when there is no memory.
  *
  * Invariant, once a queue has seen a key (used): every ready event is among the turns or waits behind the
  * leader of its key; a key has one leader and it is in the table, whatever its state. Before: there are no
@@ -22,8 +23,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define EVB__LANES_FEW   16u  /* buckets that are always there */
-#define EVB__LANES_CHUNK 256u /* buckets that come at once */
+#define EVB__LANES_FEW    16u  /* buckets that are always there */
+#define EVB__LANES_CHUNK  256u /* buckets that come at once */
+#define EVB__LANES_GATHER 32u  /* events that may have their turn before one that lies in the mailbox */
 
 struct evb__delivery;
 struct evb__queue;
@@ -43,6 +45,7 @@ struct evb__lanes {
     uint32_t buckets; /* EVB__LANES_FEW at first */
     uint32_t low;     /* the largest power of two up to buckets, less one */
     uint32_t room;    /* of chunk */
+    uint32_t leaves;  /* so far */
     struct evb__delivery ***chunk;
     struct evb__delivery *few[EVB__LANES_FEW];
 };

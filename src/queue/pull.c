@@ -282,38 +282,56 @@ int32_t evb_sub_fd(evb_sub *sub)
 
 /* ---- dispatch ---- */
 
-/* 1: a handler has run. 0: nothing there. */
-static int32_t dispatch_one(evb_sub *sub, struct evb__call *call)
+/* false: nothing there. */
+static bool begin_dispatch_locked(evb_sub *sub, struct evb__call *call)
 {
     struct evb__queue *q = sub->queue;
-    struct evb__handling *h = call->handling;
-    int32_t result;
 
-    evb__queue_lock(q);
     look_at_clock_locked(q);
-    if (q->paused || is_over(sub) || evb__hand_out_locked(q, sub, h) == NULL) {
+    if (q->paused || is_over(sub) || evb__hand_out_locked(q, sub, call->handling) == NULL) {
         rearm_locked(sub);
-        evb__queue_unlock(q);
-        return 0;
+        return false;
     }
-    h->call = call;
+    call->handling->call = call;
     sub->running++;
-    evb__queue_unlock(q);
-    result = evb__call_handler(sub, call);
-    if (result != EVB_OK)
-        (void)evb__queue_pool(q); /* for the alarm of its retry; without it: the next call looks */
-    evb__queue_lock(q);
-    evb__call_settle_locked(sub, call, result, h);
-    evb__queue_unlock(q);
-    evb__callback_end(evb__self()); /* a bus that it has destroyed ends here */
-    return 1;
+    return true;
+}
+
+/* Runs handlers until nothing is there, or max have run. Enters and leaves with the lock. Settling one event
+ * and taking the next is one visit; the unlock before each handler tells others what there is. */
+static uint32_t dispatch_locked(evb_sub *sub, struct evb__call *call, uint32_t max)
+{
+    struct evb__self *self = evb__self();
+    struct evb__queue *q = sub->queue;
+    uint32_t count;
+
+    for (count = 0; count < max && begin_dispatch_locked(sub, call); count++) {
+        struct evb__handling *h = call->handling;
+        int32_t result;
+
+        evb__queue_unlock(q);
+        result = evb__call_handler(sub, call);
+        if (result != EVB_OK)
+            (void)evb__queue_pool(q); /* for the alarm of its retry; without it: the next call looks */
+        evb__queue_lock(q);
+        evb__call_settle_locked(sub, call, result, h);
+        if (evb__unlikely(self->deferred != NULL)) { /* a bus that it has destroyed ends here */
+            evb__queue_unlock(q);
+            evb__callback_end(self);
+            evb__queue_lock(q);
+        } else {
+            self->callbacks--;
+        }
+    }
+    return count;
 }
 
 int32_t evb_sub_dispatch(evb_sub *sub, uint32_t max)
 {
-    int32_t rc = evb__sub_enter(sub), count = 0;
+    int32_t rc = evb__sub_enter(sub);
     struct evb__call call = {NULL, false};
     struct evb__queue *q;
+    uint32_t count;
     bool over;
 
     if (rc != EVB_OK) return rc;
@@ -331,9 +349,8 @@ int32_t evb_sub_dispatch(evb_sub *sub, uint32_t max)
     if (over) return EVB_ECLOSED;
     if (call.handling == NULL) return EVB_ENOMEM;
     (void)evb__add_rlx(&sub->refs, 1); /* relaxed: the handle is one */
-    while ((uint32_t)count < max && dispatch_one(sub, &call) != 0)
-        count++;
     evb__queue_lock(q);
+    count = dispatch_locked(sub, &call, max);
     evb__handling_put_locked(q, call.handling);
     over = sub->left && evb__member_over_locked(sub);
     if (sub->left) (void)evb__add_rel(&sub->idle_epoch, 1); /* pairs with who waits for its handlers */
@@ -341,5 +358,5 @@ int32_t evb_sub_dispatch(evb_sub *sub, uint32_t max)
     evb__wake_all(&sub->idle_epoch);
     if (over) evb__member_finish(sub);
     evb__member_unref(sub);
-    return count != 0 ? count : EVB_EEMPTY;
+    return count != 0 ? (int32_t)count : EVB_EEMPTY;
 }

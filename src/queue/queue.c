@@ -242,7 +242,7 @@ int32_t evb__queue_make(evb_bus *bus, const char *pattern, const char *name, con
 
     if (q == NULL) return EVB_ENOMEM;
     (void)evb__add_rlx(&bus->refs, 1); /* relaxed: the caller has one */
-    q->sink.ops = opts->filter != NULL ? &evb__queue_filtering_sink_ops : &evb__queue_sink_ops;
+    q->sink.ops = evb__queue_sink_ops(opts->overflow, opts->filter != NULL);
     q->bus = bus;
     q->generation = bus->generation;
     q->tag = next_tag();

@@ -304,7 +304,7 @@ void evb__stuck_look_locked(struct evb__queue *queue, int64_t now_ns);
 
 /* ---- intake.c ---- */
 
-extern const struct evb__sink_ops evb__queue_sink_ops, evb__queue_filtering_sink_ops;
+const struct evb__sink_ops *evb__queue_sink_ops(uint32_t overflow, bool filtering);
 /* An event that its topic has kept comes in, in the moment in which the queue opens (newcomer.h). */
 void evb__queue_admit_locked(struct evb__queue *queue, struct evb__delivery *d);
 

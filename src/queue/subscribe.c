@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Subscribing and leaving: options, groups, the queue in its place on the bus. */
-#include "queue/newcomer.h"
+#include "queue/arrivals.h"
 #include "queue/set.h"
 
 #include "base/alloc.h"

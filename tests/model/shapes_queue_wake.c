@@ -249,7 +249,7 @@ static void publish_into_sink(uint32_t by, bool waits)
     message = evb__message_new(&draft, 1, false);
     explore_check(message != NULL, "no memory");
     st.begun++;
-    if (!sink->ops->commit(sink, &message->deliveries[0]))
+    if (!sink->ops->commit(sink, &evb__message_deliveries(message)[0]))
         explore_check(this_case()->some_are_lost, "dropped");
     st.accepted++;
 }

@@ -550,7 +550,7 @@ TEST(a_delayed_event_reaches_queues_only)
         EQ(put(&opts), 1);
         EQ_STR(trace, "a+a=");
         m = fake_take(a);
-        EQ(m->delay_ns, 77);
+        EQ(evb__message_more(m)->delay_ns, 77);
         evb__message_unref(m);
         world_end();
     }

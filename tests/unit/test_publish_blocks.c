@@ -7,6 +7,7 @@
 #include <evbus.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/thread.h"
 #include "bus/blocks.h"
 #include "bus/message.h"
@@ -16,28 +17,26 @@
 
 TEST(without_a_holder_blocks_go_straight_to_the_allocator)
 {
-    size_t size = 100;
     int64_t live = evb_test_alloc_live();
-    void *block = evb__block_alloc(&size);
+    uint8_t kind;
+    void *block = evb__block_alloc(100, 100, &kind);
 
-    CHECK(size >= 100);
     EQ(evb_test_alloc_live(), live + 1);
-    evb__block_free(block, size);
+    evb__block_free(block, kind, 100);
     EQ(evb_test_alloc_live(), live);
 }
 
 TEST(a_block_has_at_least_what_was_asked_for)
 {
     evb__blocks_hold();
-    for (size_t wanted = 1; wanted <= EVB__BLOCK_MAX + 300; wanted++) {
-        size_t size = wanted;
-        void *block = evb__block_alloc(&size);
+    for (size_t size = 1; size <= EVB__BLOCK_MAX + 300; size++) {
+        uint8_t kind;
+        void *block = evb__block_alloc(size, size, &kind);
 
-        CHECK(size >= wanted);
-        if (wanted > EVB__BLOCK_MAX) EQ(size, wanted);
-        EQ((uintptr_t)block % 16, 0);
+        EQ(kind == EVB__BLOCK_LARGE, size > EVB__BLOCK_MAX);
+        EQ((uintptr_t)block % (kind == EVB__BLOCK_LARGE ? EVB__ALIGN_MIN : EVB__CACHE_LINE), 0);
         memset(block, 1, size);
-        evb__block_free(block, size);
+        evb__block_free(block, kind, size);
     }
     evb__blocks_release();
 }
@@ -83,7 +82,7 @@ TEST(what_is_kept_is_bounded)
         EQ(evb_emit(bus, "a.b", payload, sizeof payload), 1);
     CHECK(evb_test_alloc_live_bytes() - before > EVENTS * (int64_t)sizeof payload);
     fake_empty(q);
-    /* the depot, and two chains of this thread */
+    /* the depot, and two magazines of this thread */
     CHECK(evb_test_alloc_live_bytes() - before <= (int64_t)EVB__BLOCKS_KEPT + 64 * (int64_t)EVB__BLOCK_MAX);
     fake_end();
     end();
@@ -179,7 +178,7 @@ TEST(what_one_thread_frees_another_one_uses)
     evb__st_rlx(&stage, 0);
     calls = evb_test_alloc_calls();
     evb_test_run_threads(2, publish_or_consume, NULL);
-    /* the consumer keeps up to two chains; the rest comes back every time */
+    /* the consumer keeps up to two magazines; the rest comes back every time */
     CHECK(evb_test_alloc_calls() - calls < 3 * BATCH);
     fake_end();
     end();
@@ -225,11 +224,12 @@ static void use_blocks(uint32_t index, void *arg)
         }
         for (int k = 0; k < 40; k++) {
             size_t size = 100 + 60 * (size_t)k;
-            char *block = evb__block_alloc(&size);
+            uint8_t kind;
+            char *block = evb__block_alloc(size, size, &kind);
 
             memset(block, k, size);
             evb_event_release(mine[k]);
-            evb__block_free(block, size);
+            evb__block_free(block, kind, size);
         }
     }
     (void)evb__sub_rel(&users, 1);
@@ -250,7 +250,7 @@ static struct evb_test_line all_have_slots;
 
 static void emit_in_thread(uint32_t index, void *arg)
 {
-    size_t size = 64;
+    uint8_t kind[80];
     void *blocks[80];
 
     (void)index;
@@ -259,9 +259,9 @@ static void emit_in_thread(uint32_t index, void *arg)
     evb_test_line_wait(&all_have_slots);
     for (int round = 0; round < 200; round++) {
         for (int i = 0; i < 80; i++)
-            blocks[i] = evb__block_alloc(&size);
+            blocks[i] = evb__block_alloc(64, 64, &kind[i]);
         for (int i = 0; i < 80; i++)
-            evb__block_free(blocks[i], size);
+            evb__block_free(blocks[i], kind[i], 64);
     }
 }
 

@@ -179,15 +179,21 @@ TEST(keys_take_turns)
 
 TEST(keys_take_turns_when_one_handler_works_through_a_backlog)
 {
+    uint32_t at = 0;
+
     open_working(1, (evb_sub_opts){0});
     seen.gate = &gate;
     put("A1");
     gate_wait_held(&gate, 1);
-    put("A2 A3 A4 B1 B2 C1");
+    for (uint32_t i = 0; i < 100; i++)
+        put("A2");
+    put("B1");
     gate_open(&gate);
-    catcher_wait(&seen, 7); /* nobody looks into the queue meanwhile */
+    catcher_wait(&seen, 102); /* nobody looks into the queue meanwhile */
     SOON(kit_settled(sub));
-    EQ_STR(catcher_said(&seen), "A1 B1 C1 A2 B2 A3 A4");
+    while (seen.log[at].data[0] != 'B')
+        at++;
+    CHECK(at <= 33); /* not behind all of the other key: 32 may pass, as lanes.h says */
     end();
 }
 
@@ -404,8 +410,8 @@ TEST(at_most_once_a_pulled_event_keeps_nobody_waiting)
     open_pulled((evb_sub_opts){.flags = EVB_SUB_AT_MOST_ONCE});
     put("A1 A2 B1 A3");
     (void)kit_take(sub, "A1");
-    (void)kit_take(sub, "B1");
     (void)kit_take(sub, "A2");
+    (void)kit_take(sub, "B1");
     (void)kit_take(sub, "A3");
     end();
 }

@@ -155,10 +155,10 @@ static void say_what_was_done(void)
            (unsigned long long)w.total.taken, (unsigned long long)w.total.dead,
            (unsigned long long)w.total.redriven, (unsigned long long)w.total.lapsed,
            (unsigned long long)w.total.expired, (unsigned long long)w.total.stopped,
-           (unsigned long long)w.total.skipped,
-           (unsigned long long)w.total.dropped, (unsigned long long)w.total.conflated,
-           (unsigned long long)w.total.released, (unsigned long long)w.total.stale,
-           (unsigned long long)w.total.duplicates, (unsigned long long)w.total.retained);
+           (unsigned long long)w.total.skipped, (unsigned long long)w.total.dropped,
+           (unsigned long long)w.total.conflated, (unsigned long long)w.total.released,
+           (unsigned long long)w.total.stale, (unsigned long long)w.total.duplicates,
+           (unsigned long long)w.total.retained);
 }
 
 /* A model that does nothing agrees with everything. */

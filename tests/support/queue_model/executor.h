@@ -9,9 +9,10 @@
  * can come in between.
  *
  * The program is linked with --wrap for evb__park, evb__wake_one and evb__wake_all: a call that sleeps
- * runs steps, and lets the clock go on to the next alarm or to the end of its time, until somebody wakes
- * it. So nobody goes on by chance. And for evb__hand_out_locked, so that the test knows when it is called. One that would sleep for ever is a lost wake-up: executor_stuck is
- * called. Threads: one.
+ * runs steps, and lets the clock go on to the next alarm or to the end of its time, until somebody
+ * wakes it. So nobody goes on by chance. One that would sleep for ever is a lost wake-up: executor_stuck
+ * is called. A --wrap for evb__hand_out_locked tells the test when somebody takes an event out.
+ * Threads: one.
  */
 #ifndef EXECUTOR_H
 #define EXECUTOR_H

@@ -19,8 +19,8 @@ void on_alarm(void *queue)
         }
 }
 
-/* A worker takes the next one, and what is too old on the way there goes. Pullers have looked at the clock
- * before: the model does the same when their call answers. */
+/* A worker takes the next one, and what is too old on the way there goes. Pullers have looked at the
+ * clock before: the model does the same when their call answers. */
 void on_hand_out(const struct evb_sub *member)
 {
     struct member *m = member->user;

@@ -286,7 +286,8 @@ static struct item *new_item(struct queue *q, uint32_t message)
 {
     for (uint32_t i = 0; i < ITEMS; i++)
         if (q->item[i].state == FREE_ITEM) {
-            q->item[i] = (struct item){.message = message, .due_ns = NEVER, .expires_ns = NEVER, .member = -1};
+            q->item[i] =
+                (struct item){.message = message, .due_ns = NEVER, .expires_ns = NEVER, .member = -1};
             return &q->item[i];
         }
     differs("the model has no room for an item");

@@ -38,7 +38,7 @@ static void do_time(void)
     int64_t next = executor_next_alarm(), now = executor_now(), by = 1 + (int64_t)below(5000000);
 
     if (one_in(2) && next != INT64_MAX && next > now) by = next - now + (int64_t)below(3) - 1;
-    if (one_in(12)) by = (int64_t)below(40) * SECOND;
+    if (one_in(12)) by = (int64_t)below(one_in(3) ? 2 * ID_SECONDS : 40) * SECOND;
     note("time goes on by %lld", (long long)by);
     executor_advance(by);
 }

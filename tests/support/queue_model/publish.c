@@ -352,7 +352,8 @@ static int32_t filter(const evb_event *ev, const struct member *m)
     if (!check_event(ev, number, "filter")) return 0;
     w.depth++;
     if (one_in(12)) act(2);
-    if (f->retains && w.budget != 0 && one_in(6)) do_subscribe(); /* somebody comes while the event is on its way */
+    if (f->retains && w.budget != 0 && one_in(6))
+        do_subscribe(); /* somebody comes while the event is on its way */
     w.depth--;
     answer = !one_in(3);
     f->answer[i][q] = answer;
@@ -549,6 +550,8 @@ void do_publish(void)
         make_opts(&p, &f);
         if (one_in(8)) f.retains = true;
         if (f.retains) p.opts.flags |= EVB_RETAIN;
+        if (f.retains && p.opts.timeout_ns == 0)
+            p.opts.timeout_ns = 1 + below(5000000); /* who knows who comes */
         if (m->key == 0 && !f.retains && one_in(5)) m->delay_ns = some_time();
         if (one_in(6)) {
             f.id = 1 + below(IDS - 1);
@@ -563,9 +566,10 @@ void do_publish(void)
         p.opts.header_count = headers_of(m, number, p.headers);
         p.opts.headers = p.headers;
     }
-    note("%s %u on %s: %u bytes, key %u, delay %lld, ttl %lld, id %u%s%s%s", words[way], number, topic_names[m->topic], m->size,
-         m->key, (long long)m->delay_ns, (long long)m->ttl_ns, f.id, (f.flags & EVB_NOWAIT) != 0 ? ", nowait" : "",
-         f.retains ? ", retains" : "", p.opts.timeout_ns != 0 ? ", waits" : "");
+    note("%s %u on %s: %u bytes, key %u, delay %lld, ttl %lld, id %u%s%s%s", words[way], number,
+         topic_names[m->topic], m->size, m->key, (long long)m->delay_ns, (long long)m->ttl_ns, f.id,
+         (f.flags & EVB_NOWAIT) != 0 ? ", nowait" : "", f.retains ? ", retains" : "",
+         p.opts.timeout_ns != 0 ? ", waits" : "");
     memcpy(bytes, payload(number), m->size);
     begin(&f);
     switch (way) {

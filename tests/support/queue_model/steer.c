@@ -149,10 +149,10 @@ static void make(void)
     w.arriving = m;
     answer = evb_subscribe(w.bus, pattern_names[q->pattern], &o, &sub);
     w.arriving = NULL;
-    note("member %u makes queue %u: %s, %s, %u events, %u bytes, kind %d, %u at once, ttl %lld%s%s%s: %s", w.members,
-         w.queues, pattern_names[q->pattern], policies[o.overflow], o.capacity, (uint32_t)o.capacity_bytes,
-         (int)m->kind, m->concurrency, (long long)o.ttl_ns, q->filtered ? ", filtered" : "",
-         (o.flags & EVB_SUB_KEY_HALT) != 0 ? ", stops keys" : "",
+    note("member %u makes queue %u: %s, %s, %u events, %u bytes, kind %d, %u at once, ttl %lld%s%s%s: %s",
+         w.members, w.queues, pattern_names[q->pattern], policies[o.overflow], o.capacity,
+         (uint32_t)o.capacity_bytes, (int)m->kind, m->concurrency, (long long)o.ttl_ns,
+         q->filtered ? ", filtered" : "", (o.flags & EVB_SUB_KEY_HALT) != 0 ? ", stops keys" : "",
          (o.flags & EVB_SUB_AT_MOST_ONCE) != 0 ? ", at most once" : "", status(answer));
     if (answer == EVB_EAGAIN && executor_refused()) return;
     executor_refuse_threads(0);

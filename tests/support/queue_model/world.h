@@ -55,8 +55,8 @@ struct evb__runnable;
 struct message {
     uint32_t topic, key, size; /* key 0: none */
     bool headers;
-    uint64_t order;    /* of its commit: 0 = only listeners got it */
-    uint64_t sequence; /* as soon as it is known, else 0 */
+    uint64_t order;           /* of its commit: 0 = only listeners got it */
+    uint64_t sequence;        /* as soon as it is known, else 0 */
     int64_t delay_ns, ttl_ns; /* ttl_ns 0: none of its own */
 };
 
@@ -68,11 +68,11 @@ struct item {
     enum item_state state;
     uint32_t message, attempt;
     bool redelivered, redriven, retained;
-    int64_t ttl_ns; /* 0: none of its own */
-    int64_t place;  /* among the ready ones, among the dead */
-    int64_t turn;   /* ready: NO_TURN: it waits behind another one of its key */
-    uint64_t lane;  /* when it entered the lane of its key: the first one leads. 0: it is in none */
-    int64_t due_ns; /* delayed, or its lease; NEVER: none */
+    int64_t ttl_ns;     /* 0: none of its own */
+    int64_t place;      /* among the ready ones, among the dead */
+    int64_t turn;       /* ready: NO_TURN: it waits behind another one of its key */
+    uint64_t lane;      /* when it entered the lane of its key: the first one leads. 0: it is in none */
+    int64_t due_ns;     /* delayed, or its lease; NEVER: none */
     int64_t expires_ns; /* NEVER: not at all */
     /* in flight */
     int member;
@@ -132,7 +132,7 @@ struct frame {
     bool emit, inside, decided, refused;
     uint32_t id; /* dedup_id */
     bool duplicate;
-    uint32_t first; /* of which it is one */
+    uint32_t first;             /* of which it is one */
     bool retains, anew, second; /* anew: a queue has come meanwhile; second: it has begun anew */
     bool slept;
     bool again;   /* it has slept: who matches is looked up again */
@@ -216,7 +216,8 @@ extern struct world {
     /* what was done, over all rounds: a model that does nothing agrees with everything */
     struct {
         uint64_t operations, nested, published, refused, handled, pulled, taken, dead, redriven, lapsed,
-            duplicates, retained, expired, stopped, skipped, dropped, conflated, released, stale, steps, rounds;
+            duplicates, retained, expired, stopped, skipped, dropped, conflated, released, stale, steps,
+            rounds;
     } total;
 } w;
 
@@ -246,7 +247,7 @@ bool has_place(const struct queue *q, uint32_t events, size_t bytes); /* ever */
 /* false: the newcomer was dropped. */
 bool accept(struct queue *q, uint32_t message);
 void admit(struct queue *q, uint32_t message, int64_t ttl_ns); /* kept by its topic */
-struct item *head(struct queue *q); /* whose turn it is */
+struct item *head(struct queue *q);                            /* whose turn it is */
 void hand_out(struct queue *q, struct item *item, int member);
 struct settling {
     int32_t result; /* EVB_OK, EVB_NACK, EVB_REJECT, EVB_RELEASE */

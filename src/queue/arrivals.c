@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A new queue gets what the topics of its pattern keep. */
-#include "queue/newcomer.h"
+#include "queue/arrivals.h"
 
 #include <string.h>
 

@@ -8,8 +8,8 @@
  * Invariant: nothing has been put anywhere before the queue opens, so that a failure leaves nothing behind.
  * Threads: the one that subscribes.
  */
-#ifndef EVB__QUEUE_NEWCOMER_H
-#define EVB__QUEUE_NEWCOMER_H
+#ifndef EVB__QUEUE_ARRIVALS_H
+#define EVB__QUEUE_ARRIVALS_H
 
 #include "queue/queue.h"
 
