@@ -254,6 +254,13 @@ static int32_t file_unmap(const void *addr, size_t size, void *arg)
     return file_answer(munmap((void *)(uintptr_t)addr, size));
 }
 
+static int32_t file_forget(int32_t fd, uint64_t offset, uint64_t size, void *arg)
+{
+    (void)arg;
+    if (offset > INT64_MAX || size > INT64_MAX) return EVB_EINVAL;
+    return evb__status_of_errno(posix_fadvise(fd, (off_t)offset, (off_t)size, POSIX_FADV_DONTNEED));
+}
+
 static const struct evb__files files_system = {
     .open = file_open,
     .close = file_close,
@@ -270,6 +277,7 @@ static const struct evb__files files_system = {
     .list = file_list,
     .map = file_map,
     .unmap = file_unmap,
+    .forget = file_forget,
 };
 
 static EVB__ATOMIC(const struct evb__files *) files_now = &files_system;

@@ -46,6 +46,9 @@ struct evb__files {
     int32_t (*map)(int32_t fd, size_t size, const void **ret_addr,
                    void *arg); /* read-only, shared; size > 0 */
     int32_t (*unmap)(const void *addr, size_t size, void *arg);
+    /* A wish: whole pages within are read from the disk next time, as far as they have been synced. size 0: up
+     * to the end. May be NULL: a table without it has no memory that could differ. */
+    int32_t (*forget)(int32_t fd, uint64_t offset, uint64_t size, void *arg);
     void *arg;
 };
 
