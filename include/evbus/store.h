@@ -7,27 +7,32 @@
  * everything, forward or backward, from a version, a position or a time, and can go on with what is appended
  * later. Usable without a bus; a bus with a store can persist topics and keep durable subscriptions.
  *
- * Status of this part: declared, exported and not in 0.1.0. Every call answers EVB_ENOTSUP, 0 or nothing; the
- * text says what it will do.
+ * Not in 0.1.0, so that the call answers EVB_ENOTSUP: a bus on top of a store (evb_bus_persist,
+ * evb_bus_replay, a store in evb_bus_opts).
  *
  * GUARANTEES
  * - An append is one unit: after a crash all of its records are there or none.
  * - What an acknowledged append can lose is in the name of the level: EVB_SYNC_GROUP (the default) and
  *   EVB_SYNC_EACH nothing; EVB_SYNC_OS nothing at kill -9 and about 30 s at a power cut; EVB_SYNC_INTERVAL
  *   nothing at kill -9 and the interval at a power cut; EVB_SYNC_MEM up to the interval at kill -9.
- * - Every record carries a CRC32C. A torn tail is cut when the store is opened and reported; damage before it
- *   is EVB_ECORRUPT with segment and offset, never skipped in silence.
+ * - Every append carries a CRC32C. A torn tail is given up when the store is opened, and logged; damage before
+ *   it is EVB_ECORRUPT, logged with segment and offset, never skipped in silence. The two are told apart: every
+ *   append says how far the log was durable when it was written.
+ * - A reader sees what is durable (EVB_SYNC_GROUP, EVB_SYNC_EACH), or what is written (the weaker levels; with
+ *   EVB_SYNC_MEM a reader that comes to the end has what is in memory written first).
  * - Following never loses or doubles a record where catching up ends and live begins: it is one loop.
  *
  * WHAT IT DOES NOT DO
  * - It does not replicate, compact or encrypt. It has no transactions over several streams.
  * - It does not trust a failed fsync: Linux may have dropped the data. The store is poisoned until it is
- *   opened again.
+ *   opened again. What was written is readable up to the last good sync.
+ * - It keeps no index of streams on the disk: all names of streams and 8 bytes for each append are in memory.
  *
  * CAVEATS
  * - One process writes to a directory (flock); others may open it read-only. Network file systems are not
  *   supported.
- * - fork: the child's handle is dead (EVB_EFORKED); the parent's goes on. Signals: not async-signal-safe.
+ * - fork: the child's handle is dead (EVB_EFORKED); the parent's goes on. A child that does not exec keeps the
+ *   directory locked as long as it lives. Signals: not async-signal-safe.
  * - exit without evb_store_close loses what the level allows and nothing else.
  * - Threads: levels INTERVAL and MEM start one thread for a store, the others none.
  *
@@ -38,19 +43,29 @@
  *
  *     int main(void)
  *     {
- *         evb_record deposit = { 0 };
- *         evb_append_result done = { 0 };
+ *         evb_record record = { 0 };
+ *         evb_reader *reader;
  *         evb_store *store;
  *
- *         deposit.topic = "account.deposited";
- *         deposit.data = "100";
- *         deposit.size = 3;
- *         done.struct_size = sizeof done;
+ *         record.topic = "account.deposited";
+ *         record.data = "100";
+ *         record.size = 3;
  *         if (evb_store_open("accounts", NULL, &store) < 0) return 1;
- *         if (evb_store_append(store, "account-7", EVB_NO_STREAM, &deposit, 1, &done) == EVB_ECONFLICT)
- *             printf("somebody was faster: version %lld\n", (long long)done.version);
+ *         evb_store_append(store, "account-7", EVB_NO_STREAM, &record, 1, NULL);
+ *         if (evb_store_append(store, "account-7", EVB_NO_STREAM, &record, 1, NULL) == EVB_ECONFLICT)
+ *             printf("somebody was faster\n");
+ *         if (evb_store_read(store, NULL, &reader) < 0) return 1;
+ *         while (evb_reader_next(reader, 0, &record) == EVB_OK)
+ *             printf("%s %d: %s %.*s\n", record.stream, (int)record.version, record.topic, (int)record.size,
+ *                    (const char *)record.data);
+ *         evb_reader_close(reader);
  *         return evb_store_close(store) < 0;
  *     }
+ *
+ * It prints:
+ *
+ *     somebody was faster
+ *     account-7 1: account.deposited 100
  */
 #ifndef EVBUS_STORE_H
 #define EVBUS_STORE_H
@@ -87,7 +102,7 @@ typedef struct evb_store_opts {
     uint32_t struct_size;   /* sizeof(evb_store_opts), or 0 */
     uint32_t sync;          /* EVB_SYNC_*; default group */
     int64_t interval_ns;    /* of EVB_SYNC_INTERVAL and EVB_SYNC_MEM; 0 = 10 ms */
-    uint64_t segment_bytes; /* a file is closed at this size; 0 = 64 MiB */
+    uint64_t segment_bytes; /* a file is closed at this size; 16 KiB to 1 GiB, 0 = 64 MiB */
     uint32_t flags;         /* EVB_STORE_* */
     uint32_t reserved;      /* 0 */
     uint64_t retain_bytes;  /* beyond it the oldest segments go that no subscription needs; 0 = none */
@@ -139,10 +154,10 @@ typedef struct evb_append_result {
  * Threads: any thread.
  * Cost: may block (reads the tail); allocates; may make system calls.
  * Errors: EVB_EBUSY: open already, here or in another process. EVB_ECORRUPT: damage before the tail: see
- *   evb_store_salvage. EVB_EINVAL: a NULL argument, a field out of range. EVB_ENOTFOUND: read-only and
- *   nothing there. EVB_ENOTSUP: a newer format, or struct_size as in base.h. EVB_ENOSPC: no room. EVB_EIO:
+ *   evb_store_salvage; opened read-only, a damaged store shows what lies before. EVB_EINVAL: a NULL argument,
+ *   a field out of range, dir above 3900 bytes. EVB_ENOTFOUND: no parent directory, or read-only and nothing
+ *   there. EVB_ENOTSUP: a newer format, or struct_size as in base.h. EVB_ENOSPC: no room. EVB_EIO:
  *   the system refuses. EVB_EAGAIN: no thread for INTERVAL or MEM. EVB_ENOMEM: no memory.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_store_open(const char *dir, const evb_store_opts *opts, evb_store **ret_store);
@@ -156,9 +171,9 @@ EVB_API int32_t evb_store_open(const char *dir, const evb_store_opts *opts, evb_
  * Threads: owner (no other call on the store may run or begin), not from a callback.
  * Cost: may block; does not allocate; may make system calls.
  * Errors: EVB_EBUSY: a bus or a registry uses it: nothing happened. EVB_EIO: the last sync failed.
- *   EVB_EPOISONED: an earlier one had. EVB_EDEADLK: inside a callback: nothing happened. EVB_EINVAL: NULL.
+ *   EVB_ENOSPC: no room for what EVB_SYNC_MEM had in memory; it is lost. EVB_EPOISONED: an earlier sync had
+ *   failed. EVB_EDEADLK: inside a callback: nothing happened. EVB_EINVAL: NULL.
  *   EVB_EFORKED: opened before fork.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_store_close(evb_store *store);
@@ -178,9 +193,9 @@ EVB_API int32_t evb_store_close(evb_store *store);
  * Cost: may block (disk); may allocate; may make system calls (one write and sync for many appends).
  * Errors: EVB_ECONFLICT: another version. EVB_ETOOBIG: a record or the batch is above its limit. EVB_EINVAL:
  *   a NULL argument, n is 0, a bad name. EVB_ENOSPC: disk full, or retention may not delete; nothing
- *   appended, later ones may succeed. EVB_EIO: this append's sync failed. EVB_EPOISONED: an earlier one had.
+ *   appended, later ones may succeed. EVB_EAGAIN: no descriptor for the next segment; likewise. EVB_EIO: this
+ *   append's write or sync failed. EVB_EPOISONED: an earlier one had.
  *   EVB_ENOTSUP: read-only. EVB_ENOMEM: no memory. EVB_EFORKED: opened before fork.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_store_append(evb_store *store, const char *stream, int64_t expected_version,
@@ -195,7 +210,6 @@ EVB_API int32_t evb_store_append(evb_store *store, const char *stream, int64_t e
  * Cost: may block (disk); does not allocate; may make system calls.
  * Errors: EVB_EIO, EVB_EPOISONED, EVB_ENOSPC, EVB_EFORKED: as evb_store_append. EVB_EINVAL: NULL.
  *   EVB_ENOTSUP: read-only.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_store_sync(evb_store *store);
@@ -208,7 +222,6 @@ EVB_API int32_t evb_store_sync(evb_store *store);
  * Threads: any thread.
  * Cost: does not block; does not allocate; no system calls.
  * Errors: EVB_EINVAL: a NULL argument, a bad name. EVB_EFORKED: opened before fork.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
  * Since: 0.1.0
  */
 EVB_API int64_t evb_store_version(evb_store *store, const char *stream);
@@ -221,7 +234,6 @@ EVB_API int64_t evb_store_version(evb_store *store, const char *stream);
  * Threads: any thread.
  * Cost: does not block; does not allocate; no system calls.
  * Errors: none.
- * Status: not in 0.1.0: answers 0, nothing happens.
  * Since: 0.1.0
  */
 EVB_API uint64_t evb_store_last_position(evb_store *store);
@@ -229,12 +241,11 @@ EVB_API uint64_t evb_store_last_position(evb_store *store);
 /* Tells the position of the first record that is kept: what lies before has been trimmed.
  *
  * Parameters: store: NULL answers 0.
- * Returns: the position, from 1; 0 = empty.
+ * Returns: the position, from 1; 0 = nothing is kept.
  * Ownership: nothing changes hands.
  * Threads: any thread.
  * Cost: does not block; does not allocate; no system calls.
  * Errors: none.
- * Status: not in 0.1.0: answers 0, nothing happens.
  * Since: 0.1.0
  */
 EVB_API uint64_t evb_store_first_position(evb_store *store);
@@ -256,10 +267,10 @@ typedef struct evb_read_opts {
     const char *topic_pattern; /* topics that match it, in the dialect EVB_TOPICS_DOT; NULL = all */
     uint64_t from_position;    /* inclusive; 0 = not set */
     int64_t from_version;      /* inclusive, with stream; 0 = not set */
-    int64_t from_time_ns;      /* the first record appended at that time or later; 0 = not set */
+    int64_t from_time_ns;      /* the first record of that time or later; 0 = not set. See evb_store_read */
 } evb_read_opts;
 
-/* Begins a read.
+/* Begins a read. Backwards, a read from a time begins before the first record of a later time.
  *
  * Parameters: store: not NULL. opts: NULL = everything, forward. ret_reader: not NULL.
  * Returns: EVB_OK.
@@ -269,7 +280,6 @@ typedef struct evb_read_opts {
  * Errors: EVB_ETRUNCATED: the start lies before the first kept position. EVB_EINVAL: a NULL argument, a bad
  *   name or pattern, several starts, an unknown flag, a version without a stream. EVB_ENOMEM: no memory.
  *   EVB_EIO: a file cannot be opened. EVB_EFORKED: opened before fork. EVB_ENOTSUP: struct_size as in base.h.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_store_read(evb_store *store, const evb_read_opts *opts, evb_reader **ret_reader);
@@ -284,11 +294,10 @@ EVB_API int32_t evb_store_read(evb_store *store, const evb_read_opts *opts, evb_
  * Cost: may block (disk; at the end with EVB_READ_FOLLOW); may allocate (a record larger than its buffer);
  *   may make system calls.
  * Errors: EVB_EEMPTY: the end; with EVB_READ_FOLLOW and timeout_ns 0 for now. EVB_EAGAIN: caught up, told
- *   once each time. EVB_ETIMEDOUT: nothing in time. EVB_ECORRUPT: damage at this place. EVB_ETRUNCATED:
- *   trimmed away meanwhile; the next call goes on behind. EVB_EIO: the system refuses. EVB_ECLOSED: the store
- *   was closed. EVB_EDEADLK: would wait inside a callback. EVB_ENOMEM: no memory. EVB_EINVAL: a NULL
- *   argument, or a timeout below -1. EVB_EFORKED: opened before fork.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
+ *   once each time. EVB_ETIMEDOUT: nothing in time. EVB_ECORRUPT: damage at this place, which the reader does
+ *   not pass. EVB_ETRUNCATED: trimmed away meanwhile; the next call goes on behind. EVB_EIO: the system
+ *   refuses. EVB_ECLOSED: the store was closed. EVB_EDEADLK: would wait inside a callback. EVB_ENOMEM: no
+ *   memory. EVB_EINVAL: a NULL argument, or a timeout below -1. EVB_EFORKED: opened before fork.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_reader_next(evb_reader *reader, int64_t timeout_ns, evb_record *ret_record);
@@ -300,7 +309,6 @@ EVB_API int32_t evb_reader_next(evb_reader *reader, int64_t timeout_ns, evb_reco
  * Threads: owner (of the reader).
  * Cost: does not block; does not allocate; may make system calls.
  * Errors: none.
- * Status: not in 0.1.0: does nothing.
  * Since: 0.1.0
  */
 EVB_API void evb_reader_close(evb_reader *reader);
@@ -319,7 +327,6 @@ EVB_API void evb_reader_close(evb_reader *reader);
  * Errors: EVB_ECONFLICT: the stream has not reached that version. EVB_EINVAL: a NULL argument, a version
  *   below 1. EVB_ETOOBIG: too large. EVB_ENOSPC, EVB_EIO, EVB_ENOTSUP, EVB_ENOMEM, EVB_EFORKED: as
  *   evb_store_append.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_snapshot_save(evb_store *store, const char *stream, int64_t version,
@@ -337,7 +344,6 @@ EVB_API int32_t evb_snapshot_save(evb_store *store, const char *stream, int64_t 
  * Cost: may block (disk); allocates; may make system calls.
  * Errors: EVB_ENOTFOUND: none that fits. EVB_EINVAL: a NULL argument. EVB_EIO: the system refuses.
  *   EVB_ENOMEM: no memory. EVB_EFORKED: opened before fork.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_snapshot_load(evb_store *store, const char *stream, uint32_t schema_version,
@@ -350,7 +356,6 @@ EVB_API int32_t evb_snapshot_load(evb_store *store, const char *stream, uint32_t
  * Threads: any thread.
  * Cost: does not block; does not allocate; no system calls.
  * Errors: none.
- * Status: not in 0.1.0: does nothing.
  * Since: 0.1.0
  */
 EVB_API void evb_record_free(evb_record *record);
@@ -363,10 +368,9 @@ EVB_API void evb_record_free(evb_record *record);
  * Returns: how many segments were deleted.
  * Ownership: nothing changes hands.
  * Threads: any thread.
- * Cost: may block (disk); does not allocate; may make system calls.
- * Errors: EVB_EIO: the system refuses. EVB_EINVAL: NULL. EVB_ENOTSUP: read-only. EVB_EPOISONED, EVB_EFORKED:
- *   as evb_store_append.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
+ * Cost: may block (disk); allocates; may make system calls.
+ * Errors: EVB_EIO: the system refuses. EVB_EINVAL: NULL. EVB_ENOTSUP: read-only. EVB_ENOMEM: no memory.
+ *   EVB_ENOSPC, EVB_EPOISONED, EVB_EFORKED: as evb_store_append.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_store_trim(evb_store *store, uint64_t before_position);
@@ -393,13 +397,12 @@ typedef struct evb_verify_report {
  * Cost: may block (reads all of it); allocates; may make system calls.
  * Errors: EVB_ECORRUPT: damage, see the report. EVB_EBUSY: open for writing. EVB_ENOTFOUND: no store there.
  *   EVB_ENOTSUP: a newer format. EVB_EIO: the system refuses. EVB_EINVAL: NULL dir. EVB_ENOMEM: no memory.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_store_verify(const char *dir, evb_verify_report *ret_report);
 
 /* Makes a damaged store usable again: keeps every good record at its position, gives up the rest, keeps the
- * old files beside.
+ * old files beside (*.damaged).
  *
  * Parameters: dir: not NULL. ret_report: may be NULL.
  * Returns: EVB_OK: it can be opened; lost_positions tells the price.
@@ -408,7 +411,6 @@ EVB_API int32_t evb_store_verify(const char *dir, evb_verify_report *ret_report)
  * Cost: may block (reads and writes all of it); allocates; may make system calls.
  * Errors: EVB_EBUSY: open. EVB_ENOTFOUND: no store there. EVB_ENOTSUP: a newer format. EVB_ENOSPC: no room
  *   for the copy. EVB_EIO: the system refuses. EVB_EINVAL: NULL dir. EVB_ENOMEM: no memory.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_store_salvage(const char *dir, evb_verify_report *ret_report);
