@@ -173,7 +173,8 @@ static int32_t make_room(evb_store *store, size_t bytes, bool role)
     return rc;
 }
 
-/* Under the lock; role: held. EVB_ECONFLICT with o->version. *ret_wait: it has joined the fill group. */
+/* Under the lock; role: held. EVB_ECONFLICT with o->version. *ret_wait: it has joined the fill
+ * group. */
 static int32_t place_locked(evb_store *store, struct order *o, bool role, bool *ret_wait)
 {
     for (;;) {

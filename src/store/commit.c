@@ -31,8 +31,8 @@ static void waiters_push(struct evb__waiters *waiters, struct evb__waiter *me)
 
 static void tell(struct evb__waiter *waiter, uint32_t state)
 {
-    /* acq_rel: status, and all that the lock guards; pairs with sleep_until_told. The waiter may be gone
-     * before the wake. A leader tells himself, too, and does not sleep. */
+    /* acq_rel: status, and all that the lock guards; pairs with sleep_until_told. The waiter may be
+     * gone before the wake. A leader tells himself, too, and does not sleep. */
     if (evb__xchg_acqrel(&waiter->state, state) == EVB__WAITING) evb__wake_one(&waiter->state);
 }
 
@@ -124,7 +124,8 @@ static void group_begin(evb_store *store, struct evb__group *group)
     group->position = store->next_position;
     group->max_time = segment->max_time;
     group->mark_count = segment->mark_count;
-    /* An append may have been as large as a quarter of a segment: its memory is not kept for small ones. */
+    /* An append may have been as large as a quarter of a segment: its memory is not kept for small
+     * ones. */
     if (group->room > EVB__GROUP_MAX) {
         evb__free(group->bytes, group->room);
         group->bytes = NULL;
@@ -196,8 +197,8 @@ static int32_t zeros_ahead(evb_store *store, uint64_t from, uint64_t to)
     return files->datasync(store->fd, files->arg);
 }
 
-/* Makes the file longer than the frames need now, so that the next commits need not. What cannot be had ahead
- * may still do for this group: only the write itself says that there is no room. */
+/* Makes the file longer than the frames need now, so that the next commits need not. What cannot be
+ * had ahead may still do for this group: only the write itself says that there is no room. */
 static int32_t grow_file(evb_store *store, uint64_t end)
 {
     const struct evb__files *files = evb__files();

@@ -51,8 +51,8 @@ static int crc_has_instruction(void)
 
 #elif defined(CRC_ARM)
 
-/* The instructions in words of the assembler: the names of the intrinsics differ between compilers, and one
- * of them hides its own unless the whole file is compiled for such processors. */
+/* The instructions in words of the assembler: the names of the intrinsics differ between compilers,
+ * and one of them hides its own unless the whole file is compiled for such processors. */
 static uint32_t crc_by_instruction(uint32_t seed, const void *data, size_t size)
 {
     const unsigned char *p = data;
@@ -86,8 +86,8 @@ static int crc_has_instruction(void)
 
 uint32_t evb__crc32c(uint32_t seed, const void *data, size_t size)
 {
-    /* A look into memory that is ready before main, on x86; on ARM a walk of a short list. Frames are long
-     * enough for either. */
+    /* A look into memory that is ready before main, on x86; on ARM a walk of a short list. Frames
+     * are long enough for either. */
     return crc_has_instruction() ? crc_by_instruction(seed, data, size)
                                  : evb__crc32c_tables(seed, data, size);
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* CRC32C (Castagnoli, as in iSCSI, RFC 3720): the checksum of everything the store writes.
  *
- * Invariant: the value depends on the bytes and the seed only, not on host, alignment or how the bytes were
- * cut: crc32c(crc32c(s, a), b) == crc32c(s, ab). With seed 0 it is the value of the standard. For fixed bytes
- * different seeds give different values: frames of another segment, whose seed is another salt, never fit by
- * accident of position. Threads: any, no state.
+ * Invariant: the value depends on the bytes and the seed only, not on host, alignment or how the
+ * bytes were cut: crc32c(crc32c(s, a), b) == crc32c(s, ab). With seed 0 it is the value of the
+ * standard. For fixed bytes different seeds give different values: frames of another segment, whose
+ * seed is another salt, never fit by accident of position. Threads: any, no state.
  */
 #ifndef EVB__STORE_CRC32C_H
 #define EVB__STORE_CRC32C_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The tables of the CRC32C in software: table[k][b] is the CRC of byte b followed by k zero bytes
- * (slicing-by-8, Kounavis and Berry, ISCC 2005). Made once by the recurrence that the test repeats; constant,
- * so that no thread has to be first. Included by crc32c.c only.
+ * (slicing-by-8, Kounavis and Berry, ISCC 2005). Made once by the recurrence that the test repeats;
+ * constant, so that no thread has to be first. Included by crc32c.c only.
  */
 #ifndef EVB__STORE_CRC32C_TABLE_H
 #define EVB__STORE_CRC32C_TABLE_H

@@ -1,30 +1,31 @@
 /* SPDX-License-Identifier: MIT */
 /* What stands on the disk, byte by byte: META, segment headers, frames, events.
  *
- * All numbers are little-endian and of fixed width, whatever the host; reserved bytes are written as zero and
- * ignored when read. Decoders look at nothing beyond the bytes they are given, trust no length, and say
- * EVB_ECORRUPT (it cannot be what it should be) or EVB_ENOTSUP (a later format). Threads: any, no state.
+ * All numbers are little-endian and of fixed width, whatever the host; reserved bytes are written as
+ * zero and ignored when read. Decoders look at nothing beyond the bytes they are given, trust no
+ * length, and say EVB_ECORRUPT (it cannot be what it should be) or EVB_ENOTSUP (a later format).
+ * Threads: any, no state.
  *
- *      META, 128 bytes                          segment header, 4096 bytes: the same 128 at 0 and at 2048
+ *      META, 128 bytes                          segment header, 4096 bytes: 128, at 0 and at 2048
  *
  *       0  magic "EVBSTORE"                      0  magic "EVBSEGMT"
  *       8  major u16, minor u16                  8  major u16, minor u16
  *      12  incompat, ro_compat, compat u32      12  incompat, ro_compat, compat u32
  *      24  uuid 16                              24  uuid 16, of the store
  *      40  created i64                          40  base position u64: of its first event
- *                                               48  end position u64, 56 last crc u32: of the one before
+ *                                               48  end u64, 56 last crc u32: of the one before
  *                                               60  salt u32: seed of the frames' checksums
  *                                               64  created i64
- *                                               72  flags u32, 76 number u32: one more than the one before
+ *                                               72  flags u32, 76 number u32: rising
  *     124  crc32c of [0,124)                   124  crc32c of [0,124)
  *
- * Feature bits as in ext4: unknown incompat: refuse; unknown ro_compat: read only; unknown compat: never
- * mind.
+ * Feature bits as in ext4: unknown incompat: refuse; unknown ro_compat: read only; unknown compat:
+ * never mind.
  *
  *      frame: one append, all or nothing, a multiple of 8
  *       0  len u32, the whole frame              24  time i64: of its first event
  *       4  crc32c of [0,4) and [8,len), from     32  version i64: of its first event in its stream
- *          the salt of its segment               40  stream u32: bound to its name by a DECL in this segment
+ *          the salt of its segment               40  stream u32: named by a DECL in this segment
  *       8  position u64: of its first event      44  events u16
  *      16  durable u64: all events before this   46  kind u8
  *          position were safe on the disk        47  flags u8
@@ -38,8 +39,8 @@
  *          zeros up to a multiple of 8
  *          data, zeros up to a multiple of 8
  *
- * An event without a topic of its own has the name of its stream. A control frame has no events; its position
- * is that of the next event.
+ * An event without a topic of its own has the name of its stream. A control frame has no events; its
+ * position is that of the next event.
  */
 #ifndef EVB__STORE_FORMAT_H
 #define EVB__STORE_FORMAT_H
@@ -122,10 +123,12 @@ int32_t evb__segment_decode(const void *from, size_t size, struct evb__segment_h
 
 /* ---- frames ---- */
 
-/* The header; crc and durable are filled in by evb__frame_seal, when the frame is about to be written. */
+/* The header; crc and durable are filled in by evb__frame_seal, when the frame is about to be
+ * written. */
 void evb__frame_put(unsigned char *to, const struct evb__frame *frame);
 void evb__frame_seal(unsigned char *frame, uint64_t durable, uint32_t salt);
-/* The fields, of a header whose length is possible: EVB_ECORRUPT if not. Says nothing about the checksum. */
+/* The fields, of a header whose length is possible: EVB_ECORRUPT if not. Says nothing about the
+ * checksum. */
 int32_t evb__frame_take(const void *from, size_t size, struct evb__frame *ret);
 /* frame->len bytes are there: are they those that were written? */
 bool evb__frame_fits(const void *from, const struct evb__frame *frame, uint32_t salt);

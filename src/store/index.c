@@ -2,15 +2,17 @@
 /* N.idx: what a walk through a segment finds out, so that the next open need not walk. HEADS: what the
  * segments that have been trimmed away knew of their streams.
  *
- * Invariant: an index is of the frames in [0, covered) of the segment with this number and salt, and was made
- * when they were durable; so it may be behind, never ahead, and a segment that ends before `covered` has lost
- * something. A damaged index is no index.
+ * Invariant: an index is of the frames in [0, covered) of the segment with this number and salt, and
+ * was made when they were durable; so it may be behind, never ahead, and a segment that ends before
+ * `covered` has lost something. A damaged index is no index.
  *
- *      N.idx  0 magic "EVBINDEX"   8 major u16, minor u16   12 number u32   16 salt u32   20 last crc u32
- *            24 uuid 16           40 base u64              48 covered u64  56 end position u64   64 max time
- * i64 72 sealed u32        76 landmarks u32         80 streams u32  84 places u32 88 landmarks: position u64,
- * offset u64, time before i64 streams:   version i64, number u32, places u32, name_len u16, name, zeros up to
- * 8 places:    offset / 8 u32, of each stream in turn; zeros up to 8 crc32c u32, 0 u32
+ *      N.idx  0 magic "EVBINDEX"    8 major u16, minor u16   12 number u32   16 salt u32
+ *            20 last crc u32       24 uuid 16   40 base u64   48 covered u64   56 end position u64
+ *            64 max time i64       72 sealed u32   76 landmarks u32   80 streams u32   84 places u32
+ *            88 landmarks: position u64, offset u64, time before i64
+ *               streams: version i64, number u32, places u32, name_len u16, name, zeros up to 8
+ *               places: offset / 8 u32, of each stream in turn; zeros up to 8
+ *               crc32c u32, 0 u32
  *
  *      HEADS  0 magic "EVBHEADS"   8 major u16, minor u16   12 streams u32   16 uuid 16   32 first u64
  *            40 streams as above, with 0 places
@@ -50,7 +52,8 @@ static unsigned char *put_stream(unsigned char *to, const struct evb__stream *st
     return to + stream_bytes(stream);
 }
 
-/* The first place of the stream in the segment, which is the last one that it has places in; and how many. */
+/* The first place of the stream in the segment, which is the last one that it has places in; and how
+ * many. */
 static uint32_t places_in(const struct evb__stream *stream, uint32_t segment, uint32_t *ret_first)
 {
     uint32_t first = stream->count;

@@ -284,7 +284,8 @@ static void end_thread(evb_store *store)
     store->thread_runs = false;
 }
 
-/* A frame that vouches for all before it, no byte behind it, and an index: the next open need not walk. */
+/* A frame that vouches for all before it, no byte behind it, and an index: the next open need not
+ * walk. */
 static int32_t write_mark(evb_store *store)
 {
     const struct evb__files *files = evb__files();

@@ -54,8 +54,8 @@ static int32_t find_starts(evb_reader *reader)
     return EVB_OK;
 }
 
-/* A frame, and what reading it needs; again and again until both are there, so that lack of memory loses
- * nothing. */
+/* A frame, and what reading it needs; again and again until both are there, so that lack of memory
+ * loses nothing. */
 static int32_t open_frame(evb_reader *reader)
 {
     int32_t rc = reader->fresh ? EVB_OK : evb__reader_frame(reader);
@@ -204,8 +204,8 @@ static int32_t next_visible(evb_reader *reader, evb_record *ret)
 
 /* ---- the end, for now ---- */
 
-/* More may be visible than was: what the writer of another process has added, what only memory has. 1: look
- * again. */
+/* More may be visible than was: what the writer of another process has added, what only memory has.
+ * 1: look again. */
 static int32_t bring_more(evb_reader *reader)
 {
     evb_store *store = reader->store;

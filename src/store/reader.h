@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* evb_reader inside: a place in the store and a window on the file there.
  *
- * The reader asks the store, under its lock, where the next frames lie and how far they are visible, and
- * reads them from files of its own by pread; so nobody waits for it and trimmed files stay readable while
- * they are open. Catching up and following are the same loop: read up to what is visible, then sleep until
- * more is.
+ * The reader asks the store, under its lock, where the next frames lie and how far they are visible,
+ * and reads them from files of its own by pread; so nobody waits for it and trimmed files stay readable
+ * while they are open. Catching up and following are the same loop: read up to what is visible, then
+ * sleep until more is.
  *
- *      all, forward     `want` is the next position: the segment that holds it, from the landmark before it
- *      all, backwards   `want` likewise: the frames from the landmark before it up to it, last one first
+ *      all, forward     `want` is the next position: its segment, from the landmark before it
+ *      all, backwards   likewise: the frames from the landmark up to it, last one first
  *      a stream         the next of its places
  *
  * Invariant: every event between the start and what is visible is handed out once or passed over by the
@@ -53,7 +53,8 @@ struct evb_reader {
     uint32_t *starts; /* backwards: where each begins */
     uint32_t starts_room;
 
-    /* a stream: places fetched and not read yet; all of them lie behind last_place (backwards: before it) */
+    /* a stream: places fetched and not read yet; all of them lie behind last_place (backwards:
+     * before it) */
     uint64_t places[EVB__READER_PLACES], last_place;
     uint32_t place_count, place_next;
     /* all, backwards: offsets of frames, to be read from the last one on */
@@ -65,8 +66,9 @@ struct evb_reader {
     uint32_t headers_room;
 };
 
-/* seek.c: the next frame into reader->bytes and frame. EVB_EEMPTY: nothing more is visible. EVB_ETRUNCATED:
- * what came next is gone, the next call goes on behind it. EVB_ECORRUPT, EVB_EIO, EVB_ENOMEM. */
+/* seek.c: the next frame into reader->bytes and frame. EVB_EEMPTY: nothing more is visible.
+ * EVB_ETRUNCATED: what came next is gone, the next call goes on behind it. EVB_ECORRUPT, EVB_EIO,
+ * EVB_ENOMEM. */
 int32_t evb__reader_frame(evb_reader *reader);
 /* Where it begins, by the options. EVB_ETRUNCATED: what it should begin with is gone. */
 int32_t evb__reader_begin(evb_reader *reader, const evb_read_opts *opts);

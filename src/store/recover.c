@@ -3,12 +3,14 @@
  *
  * The end of the last segment is judged in this order:
  *      zeros up to the end of the file                             a clean end, appends go on here
- *      a later frame knows that this place was safe on the disk,   damage: EVB_ECORRUPT, nothing is changed
+ *      a later frame knows that this place was safe on the disk,   damage: EVB_ECORRUPT, all stays
  *      or an index does
- *      else                                                        a torn tail: nothing acknowledged is
- * missing. What comes goes into a new segment, so that no old frame behind the tear can ever follow a new one
- * A segment that another one follows ends where the next one's header says: position and last checksum. Every
- * such end is known to have been durable, so what is missing there is damage.
+ *      else                                                        a torn tail
+ *
+ * Behind a torn tail nothing acknowledged is missing. What comes goes into a new segment, so that no
+ * old frame behind the tear can ever follow a new one. A segment that another one follows ends where
+ * the next one's header says: position and last checksum. Every such end is known to have been durable,
+ * so what is missing there is damage.
  */
 #include "store/recover.h"
 
@@ -129,8 +131,8 @@ static EVB__COLD int32_t damaged(const evb_store *store, uint64_t base, uint64_t
     return EVB_ECORRUPT;
 }
 
-/* Frames from the segment's end on, up to something that is none. EVB_EEMPTY or EVB_ECORRUPT: there; else
- * what went wrong. */
+/* Frames from the segment's end on, up to something that is none. EVB_EEMPTY or EVB_ECORRUPT: there;
+ * else what went wrong. */
 static int32_t walk(struct evb__recovery *r, struct evb__segment *segment, int32_t fd, uint64_t size)
 {
     struct evb__frame frame;
@@ -225,7 +227,8 @@ static int32_t head_again(evb_store *store, int32_t fd, uint64_t base, const str
     return evb__segment_header_write(fd, &header);
 }
 
-/* Everything but the last segment ends where the next header says; that is looked at when that one is loaded.
+/* Everything but the last segment ends where the next header says; that is looked at when that one
+ * is loaded.
  */
 static int32_t load_frames(struct evb__recovery *r, struct evb__segment *segment, int32_t fd, uint64_t size,
                            bool last)
@@ -245,7 +248,8 @@ static int32_t load_frames(struct evb__recovery *r, struct evb__segment *segment
     return rc == EVB_EEMPTY || rc == EVB_ECORRUPT ? EVB_OK : rc;
 }
 
-/* fd: of the file of base. Leaves it open as r->fd if it is the last one. 1: the last file is half made. */
+/* fd: of the file of base. Leaves it open as r->fd if it is the last one. 1: the last file is half
+ * made. */
 static int32_t load_open_segment(struct evb__recovery *r, uint64_t base, int32_t fd, bool last)
 {
     evb_store *store = r->store;
@@ -354,8 +358,8 @@ static int32_t look_again(struct evb__recovery *r, uint64_t from)
     return rc == EVB_EEMPTY ? EVB_OK : rc;
 }
 
-/* What was found may so far be in the system's memory only, and a sync that failed in another life may have
- * left it there for good: so sync, forget, and look again at header and frames. */
+/* What was found may so far be in the system's memory only, and a sync that failed in another life
+ * may have left it there for good: so sync, forget, and look again at header and frames. */
 static int32_t make_sure(struct evb__recovery *r)
 {
     const struct evb__files *files = evb__files();

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Opening: from the files to the struct, and a writer's additions to a store that only reads.
  *
- * Invariant: opening twice finds the same; a power cut at any moment of it loses nothing. A read-only store
- * changes no file. Threads: evb__recover the opener, before anybody else sees the store; evb__refresh any
- * thread.
+ * Invariant: opening twice finds the same; a power cut at any moment of it loses nothing. A
+ * read-only store changes no file. Threads: evb__recover the opener, before anybody else sees the
+ * store; evb__refresh any thread.
  */
 #ifndef EVB__STORE_RECOVER_H
 #define EVB__STORE_RECOVER_H

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* evb_store_salvage: what is good stays at its position, the rest is given up.
  *
- * A first survey finds out which segments are damaged and which names there are; a second one writes the good
- * frames of the damaged segments, as they are, into new files that say "salvaged" in their headers. Then, one
- * segment after the other: the old file is copied aside (N.seg.damaged), its index goes, the new one takes
- * its name. Invariant: after a power cut at any moment another salvage finishes the work, and no good frame
- * is in neither file.
+ * A first survey finds out which segments are damaged and which names there are; a second one writes
+ * the good frames of the damaged segments, as they are, into new files that say "salvaged" in their
+ * headers. Then, one segment after the other: the old file is copied aside (N.seg.damaged), its
+ * index goes, the new one takes its name. Invariant: after a power cut at any moment another salvage
+ * finishes the work, and no good frame is in neither file.
  */
 #include "store/survey.h"
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Walking through the frames of a segment file, a window at a time.
  *
- * Invariant: a frame that is handed out lies whole in the window, at a multiple of 8, and its checksum fits.
- * The window grows to the largest frame met, at most max_frame, and is read by pread: nothing is mapped, so a
- * bad disk is an answer and no signal. Nothing is believed beyond `limit`. Threads: one at a time.
+ * Invariant: a frame that is handed out lies whole in the window, at a multiple of 8, and its
+ * checksum fits. The window grows to the largest frame met, at most max_frame, and is read by pread:
+ * nothing is mapped, so a bad disk is an answer and no signal. Nothing is believed beyond `limit`.
+ * Threads: one at a time.
  */
 #ifndef EVB__STORE_SCAN_H
 #define EVB__STORE_SCAN_H
@@ -30,8 +31,8 @@ void evb__scan_start(struct evb__scan *scan, int32_t fd, uint32_t salt, uint32_t
                      uint64_t limit);
 void evb__scan_free(struct evb__scan *scan);
 
-/* The frame at scan->offset, which moves behind it; the bytes are valid until the next call. EVB_EEMPTY: at
- * the limit. EVB_ECORRUPT: no frame here; offset stays. EVB_EIO, EVB_ENOMEM. */
+/* The frame at scan->offset, which moves behind it; the bytes are valid until the next call.
+ * EVB_EEMPTY: at the limit. EVB_ECORRUPT: no frame here; offset stays. EVB_EIO, EVB_ENOMEM. */
 int32_t evb__scan_next(struct evb__scan *scan, struct evb__frame *ret, const unsigned char **ret_bytes);
 
 /* size bytes at scan->offset in the window, or all up to the limit when there are fewer. */

@@ -369,8 +369,8 @@ int32_t evb__reader_frame(evb_reader *reader)
 
 /* ---- beginning ---- */
 
-/* The first segment with an event of this time or later, and the landmark before it; UINT32_MAX: none. Under
- * the lock. */
+/* The first segment with an event of this time or later, and the landmark before it; UINT32_MAX:
+ * none. Under the lock. */
 static uint32_t segment_of_time(const evb_store *store, int64_t time, uint32_t *ret_mark)
 {
     for (uint32_t i = 0; i < store->segment_count; i++) {
@@ -452,7 +452,8 @@ static int32_t version_at(evb_reader *reader, uint32_t index, int64_t *ret, uint
     return rc;
 }
 
-/* By halves to the frame with the version, as far as that is visible; a start a little early is a start, too.
+/* By halves to the frame with the version, as far as that is visible; a start a little early is a
+ * start, too.
  */
 static int32_t begin_at_version(evb_reader *reader, int64_t version)
 {
@@ -514,8 +515,8 @@ static int32_t begin_at_position(evb_reader *reader, uint64_t position)
         } else if (position < reader->want) {
             reader->want = position;
         }
-        /* A stream is walked from there on; backwards it is walked from its end, and passes over what is
-         * behind. */
+        /* A stream is walked from there on; backwards it is walked from its end, and passes over
+         * what is behind. */
         if (!reader->backwards && i < store->segment_count)
             reader->last_place =
                 EVB__PLACE(store->segments[i]->number, landmark_before(store->segments[i], position)) - 1;

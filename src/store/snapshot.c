@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Snapshots: one file a stream, replaced as a whole.
  *
- * Invariant: a snapshot never holds what the log may still lose: it is written after a sync of the log. One
- * of a version that the stream does not have is none, nor is a damaged one: replaying is always right. Files
- * are named by a hash of the stream's name, which stands in them too. Threads: any; the last of several at a
- * time stays.
+ * Invariant: a snapshot never holds what the log may still lose: it is written after a sync of the log.
+ * One of a version that the stream does not have is none, nor is a damaged one: replaying is always
+ * right. Files are named by a hash of the stream's name, which stands in them too. Threads: any; the
+ * last of several at a time stays.
  *
- *       0 magic "EVBSNAPS"   8 major u16, minor u16   12 schema version u32   16 version i64   24 data_len
- * u64 32 name_len u16       34 name, data            at the end crc32c u32
+ *       0 magic "EVBSNAPS"   8 major u16, minor u16   12 schema version u32   16 version i64
+ *      24 data_len u64      32 name_len u16          34 name, zeros up to 8, data, crc32c u32
  */
 #include "store/store.h"
 
@@ -29,7 +29,8 @@ static size_t data_at(size_t name_size)
     return evb__round8(SNAP_HEADER + name_size);
 }
 
-/* The hash is of this store's own making, so the seeds are too: nothing but the file name follows from them.
+/* The hash is of this store's own making, so the seeds are too: nothing but the file name follows
+ * from them.
  */
 static void snapshot_name(char *buf, size_t cap, const char *stream, size_t size)
 {

@@ -4,21 +4,22 @@
  *      append --encode--> fill group --(role)--> pwrite, fdatasync --> visible --> readers
  *                         under `lock`           nothing held
  *
- * An append checks the version and writes its frame into the *fill group*, a buffer, under the lock; then it
- * waits. Whoever finds nobody in the *role* takes it: he is the leader, swaps the groups, writes the full one
- * at its offset with one pwrite, syncs it with one fdatasync, wakes everybody in it and hands the role to the
- * first of those who came meanwhile. Frames get their checksum and watermark from the leader, outside the
- * lock.
+ * An append checks the version and writes its frame into the *fill group*, a buffer, under the lock;
+ * then it waits. Whoever finds nobody in the *role* takes it: he is the leader, swaps the groups,
+ * writes the full one at its offset with one pwrite, syncs it with one fdatasync, wakes everybody in it
+ * and hands the role to the first of those who came meanwhile. Frames get their checksum and watermark
+ * from the leader, outside the lock.
  *
  * Invariant: there is one holder of the role at a time; only he does I/O on the segment that is being
- * written, changes the list of segments, or trims. The lock guards everything else in the struct and is held
- * for bookkeeping only. Frames lie in the file in the order of their positions; [visible] moves forward only,
- * to the end of a group that has come as far as the level asks: durable for GROUP and EACH, written for the
- * others (MEM: a reader that comes to the end has it written first). `poisoned` is for good.
+ * written, changes the list of segments, or trims. The lock guards everything else in the struct and is
+ * held for bookkeeping only. Frames lie in the file in the order of their positions; [visible] moves
+ * forward only, to the end of a group that has come as far as the level asks: durable for GROUP and
+ * EACH, written for the others (MEM: a reader that comes to the end has it written first). `poisoned`
+ * is for good.
  *
- * A group that could not be written (no room) takes everybody with it who came after: their positions build
- * on it. The table of streams is taken back by the groups' undo lists, the file by truncate and sync, so that
- * no frame of a failed append can turn up behind a later one.
+ * A group that could not be written (no room) takes everybody with it who came after: their positions
+ * build on it. The table of streams is taken back by the groups' undo lists, the file by truncate and
+ * sync, so that no frame of a failed append can turn up behind a later one.
  */
 #ifndef EVB__STORE_STORE_H
 #define EVB__STORE_STORE_H
@@ -164,18 +165,19 @@ int32_t evb__segment_push(evb_store *store, struct evb__segment *segment);
 /* Room for one more landmark, so that noting a frame cannot fail. */
 int32_t evb__segment_reserve(struct evb__segment *segment);
 void evb__segment_note(struct evb__segment *segment, uint64_t offset, uint64_t position);
-/* Makes the file of a new last segment, durable, and opens it. The role's; the segment is not in the list. */
+/* Makes the file of a new last segment, durable, and opens it. The role's; the segment is not in the
+ * list. */
 int32_t evb__segment_create(evb_store *store, const struct evb__segment_header *header, int32_t *ret_fd);
 int32_t evb__segment_header_write(int32_t fd, const struct evb__segment_header *header);
 
 /* ---- index.c: N.idx and HEADS ---- */
 int32_t evb__index_save(const evb_store *store, const struct evb__segment *segment);
-/* Takes what the index of a segment knows into the table and the segment. EVB_ENOTFOUND: nothing that can be
- * used, nothing changed. EVB_ECORRUPT: it contradicts what came before. EVB_ENOMEM: the store is to be given
- * up. */
+/* Takes what the index of a segment knows into the table and the segment. EVB_ENOTFOUND: nothing
+ * that can be used, nothing changed. EVB_ECORRUPT: it contradicts what came before. EVB_ENOMEM: the
+ * store is to be given up. */
 int32_t evb__index_load(evb_store *store, struct evb__segment *segment);
-/* How far the index of the segment of this base says that something was durable, and in a segment of which
- * salt; 0: there is none that says anything. EVB_EIO, EVB_ENOMEM: nobody knows. */
+/* How far the index of the segment of this base says that something was durable, and in a segment of
+ * which salt; 0: there is none that says anything. EVB_EIO, EVB_ENOMEM: nobody knows. */
 int32_t evb__index_covers(const evb_store *store, uint64_t base, uint32_t *ret_salt, uint64_t *ret_covered);
 int32_t evb__heads_save(evb_store *store, uint64_t first); /* first: base of the first segment that is kept */
 int32_t evb__heads_load(evb_store *store);                 /* EVB_ENOTFOUND */
@@ -184,10 +186,11 @@ int32_t evb__heads_load(evb_store *store);                 /* EVB_ENOTFOUND */
 void evb__waiters_init(struct evb__waiters *waiters);
 void evb__role_take_locked(evb_store *store);
 void evb__role_pass_locked(evb_store *store);
-/* Writes the fill group, and syncs if the level or `sync` asks for it. The role's, under the lock, which it
- * leaves for the I/O. EVB_OK, or what became of it. */
+/* Writes the fill group, and syncs if the level or `sync` asks for it. The role's, under the lock,
+ * which it leaves for the I/O. EVB_OK, or what became of it. */
 int32_t evb__commit_locked(evb_store *store, bool sync);
-/* The fill group's waiters have one more: me, until the group is through. Under the lock, returns without it.
+/* The fill group's waiters have one more: me, until the group is through. Under the lock, returns
+ * without it.
  */
 int32_t evb__commit_wait_locked(evb_store *store, struct evb__waiter *me);
 void evb__groups_begin(evb_store *store); /* both empty, at the end of the last segment */
@@ -203,8 +206,8 @@ void evb__store_thread_wake_locked(evb_store *store);
 void evb__segment_next(const evb_store *store, struct evb__segment_header *ret);
 /* A new last segment. The role's, under the lock, with everything durable; leaves the lock. */
 int32_t evb__roll_locked(evb_store *store);
-/* Deletes segments before the first that is kept: those that end before position, or that retention does not
- * want. The role's, under the lock; leaves it. Count or error. */
+/* Deletes segments before the first that is kept: those that end before position, or that retention
+ * does not want. The role's, under the lock; leaves it. Count or error. */
 int32_t evb__trim_locked(evb_store *store, uint64_t before_position, bool retention);
 
 #endif

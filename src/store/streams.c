@@ -130,7 +130,8 @@ int32_t evb__stream_reserve(struct evb__stream *stream, uint32_t more)
     uint64_t *places;
 
     if (room - stream->count >= more) return EVB_OK;
-    /* What has been trimmed in front gives room only when it is most of it: else every append would move all.
+    /* What has been trimmed in front gives room only when it is most of it: else every append would
+     * move all.
      */
     if (room - used >= more && stream->first > room / 2) {
         memmove(stream->places, stream->places + stream->first, used * sizeof *places);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* The table of streams: by name and by number, each with its version and the places of its frames.
  *
- * Invariant: a stream that has been met stays, under its number, until the table goes; so a reader may keep
- * the pointer and the name. places[first..count) are the frames of the stream that are kept, rising; a place
- * is the number of a segment and an offset in it. version is that of the last event that was given one, which
- * may still be on its way to the disk; evb__stream_back takes it back when it does not arrive. Threads:
- * everything here under the store's lock, name and number excepted, which never change.
+ * Invariant: a stream that has been met stays, under its number, until the table goes; so a reader
+ * may keep the pointer and the name. places[first..count) are the frames of the stream that are
+ * kept, rising; a place is the number of a segment and an offset in it. version is that of the last
+ * event that was given one, which may still be on its way to the disk; evb__stream_back takes it
+ * back when it does not arrive. Threads: everything here under the store's lock, name and number
+ * excepted, which never change.
  */
 #ifndef EVB__STORE_STREAMS_H
 #define EVB__STORE_STREAMS_H
@@ -54,8 +55,8 @@ void evb__streams_free(struct evb__streams *streams);
 
 struct evb__stream *evb__stream_find(const struct evb__streams *streams, const char *name, size_t size);
 struct evb__stream *evb__stream_by_number(const struct evb__streams *streams, uint32_t number);
-/* Makes it, under the next number or (not 0) under this one. EVB_ENOMEM; EVB_ECORRUPT: name or number is
- * taken, or the number cannot be. */
+/* Makes it, under the next number or (not 0) under this one. EVB_ENOMEM; EVB_ECORRUPT: name or
+ * number is taken, or the number cannot be. */
 int32_t evb__stream_add(struct evb__streams *streams, const char *name, size_t size, uint32_t number,
                         struct evb__stream **ret_stream);
 

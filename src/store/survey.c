@@ -118,7 +118,8 @@ static int32_t next_header(struct evb__survey *s, struct evb__segment_header *re
     return rc;
 }
 
-/* The tail, at a place where no frame is: 1: damage; 0: a clean end or a torn one, whose bytes are counted.
+/* The tail, at a place where no frame is: 1: damage; 0: a clean end or a torn one, whose bytes are
+ * counted.
  */
 static int32_t judge(struct evb__survey *s, uint64_t covered)
 {

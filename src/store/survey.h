@@ -2,9 +2,10 @@
 /* Looking through a closed store from end to end, past damage: what evb_store_verify reports and
  * evb_store_salvage keeps.
  *
- * Unlike recovery it stops at nothing: behind a bad place it looks for the next frame whose checksum fits and
- * whose position is later. What counts as damage and what as a torn tail is recovery's rule. Invariant:
- * nothing on the disk is changed. Threads: the caller's; the store is locked against writers meanwhile.
+ * Unlike recovery it stops at nothing: behind a bad place it looks for the next frame whose checksum
+ * fits and whose position is later. What counts as damage and what as a torn tail is recovery's
+ * rule. Invariant: nothing on the disk is changed. Threads: the caller's; the store is locked
+ * against writers meanwhile.
  */
 #ifndef EVB__STORE_SURVEY_H
 #define EVB__STORE_SURVEY_H

@@ -188,8 +188,8 @@ const char *store_kit_is(const evb_record *r)
     return NULL;
 }
 
-/* Reads from `next` on, each step positions apart by `by`, until the end. *ret: the position that was not
- * there. */
+/* Reads from `next` on, each step positions apart by `by`, until the end. *ret: the position that
+ * was not there. */
 static const char *walk(evb_store *store, const evb_read_opts *opts, uint64_t next, int64_t by, uint64_t *ret)
 {
     evb_reader *reader;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* A fixed history of appends, which every test of the store can write, and check wherever it was interrupted.
+/* A fixed history of appends, which every test of the store can write, and check wherever it was
+ * interrupted.
  *
- * Append j (from 0) goes to stream "stream-K" and brings one to six records; the record at position p has a
- * topic, a key, a header, an id and bytes that follow from p alone. So whatever a test finds in a store is
- * either exactly a beginning of this history, at the end of an append, or wrong.
+ * Append j (from 0) goes to stream "stream-K" and brings one to six records; the record at position
+ * p has a topic, a key, a header, an id and bytes that follow from p alone. So whatever a test finds
+ * in a store is either exactly a beginning of this history, at the end of an append, or wrong.
  */
 #ifndef EVB_TEST_STORE_KIT_H
 #define EVB_TEST_STORE_KIT_H
@@ -26,8 +27,8 @@ int32_t store_kit_append(evb_store *store, uint32_t j, bool exact);
 /* Is this record what the history has at record->position? NULL or what is wrong. */
 const char *store_kit_is(const evb_record *record);
 
-/* The store holds the appends [first, *ret_end) and nothing else, however it is read: forward, backwards, by
- * streams, by versions. NULL or what is wrong. */
+/* The store holds the appends [first, *ret_end) and nothing else, however it is read: forward,
+ * backwards, by streams, by versions. NULL or what is wrong. */
 const char *store_kit_check(evb_store *store, uint32_t first, uint32_t *ret_end);
 /* Forward only. */
 const char *store_kit_forward(evb_store *store, uint32_t first, uint32_t *ret_end);

@@ -82,6 +82,21 @@ TEST(what_is_written_can_be_read_where_it_was_written)
     OK(sys->close(fd, NULL));
 }
 
+TEST(what_was_synced_can_be_forgotten_and_reads_as_before)
+{
+    int32_t fd = new_file("a", "0123456789");
+    char buf[16];
+
+    OK(sys->datasync(fd, NULL));
+    OK(sys->forget(fd, 0, 0, NULL));
+    EQ(sys->pread(fd, buf, 16, 0, NULL), 10);
+    EQ_MEM(buf, "0123456789", 10);
+    FAILS(sys->forget(fd, UINT64_MAX, 1, NULL), EVB_EINVAL);
+    FAILS(sys->forget(fd, 0, UINT64_MAX, NULL), EVB_EINVAL);
+    OK(sys->close(fd, NULL));
+    FAILS(sys->forget(fd, 0, 0, NULL), EVB_EINVAL);
+}
+
 TEST(open_makes_a_file_only_when_told_to)
 {
     int32_t fd;
@@ -722,6 +737,7 @@ int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
         IN_DIR(what_is_written_can_be_read_where_it_was_written),
+        IN_DIR(what_was_synced_can_be_forgotten_and_reads_as_before),
         IN_DIR(open_makes_a_file_only_when_told_to),
         IN_DIR(a_descriptor_does_only_what_it_was_opened_for),
         IN_DIR(open_refuses_flags_that_make_no_sense),

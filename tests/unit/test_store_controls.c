@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The crash tests are not blind: a store whose syncs do nothing, or do nothing for directories, or whose
- * writes behind a failed one are not cut back, is found out by the same driver and the same check.
+/* The crash tests are not blind: a store whose syncs do nothing, or do nothing for directories, or
+ * whose writes behind a failed one are not cut back, is found out by the same driver and the same
+ * check.
  */
 #include "evb_test.h"
 
@@ -128,8 +129,8 @@ TEST(the_store_as_it_is_is_not)
 
 /* ---- old frames behind a tear ---- */
 
-/* A torn tail, behind which a whole frame of an unacknowledged append still lies: it must not come back when
- * the store goes on. A store that cut the tear and appended there would find it again.
+/* A torn tail, behind which a whole frame of an unacknowledged append still lies: it must not come
+ * back when the store goes on. A store that cut the tear and appended there would find it again.
  */
 TEST(a_frame_behind_a_torn_one_never_comes_back)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* A power cut after every call that the store makes, with everything that it may leave: what was acknowledged
- * is there, what was begun is there whole or not at all, nothing else is, and it goes on.
+/* A power cut after every call that the store makes, with everything that it may leave: what was
+ * acknowledged is there, what was begun is there whole or not at all, nothing else is, and it goes
+ * on.
  */
 #include "evb_test.h"
 

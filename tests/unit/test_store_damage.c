@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* A closed store, and something on the disk that is not what was written: flipped bits in every file, lost
- * and exchanged sectors, files cut, missing, doubled. What the store then shows is the whole history, or it
- * says that it is damaged; verify sees the same; salvage makes it usable and says what that cost.
+/* A closed store, and something on the disk that is not what was written: flipped bits in every
+ * file, lost and exchanged sectors, files cut, missing, doubled. What the store then shows is the
+ * whole history, or it says that it is damaged; verify sees the same; salvage makes it usable and
+ * says what that cost.
  */
 #include "evb_test.h"
 
@@ -30,7 +31,8 @@ static void make_good(void)
     fault_fs_sync(good);
 }
 
-/* Reads everything: 1 = the whole history, 0 = it says that it is damaged. Anything else fails the test. */
+/* Reads everything: 1 = the whole history, 0 = it says that it is damaged. Anything else fails the
+ * test. */
 static int read_all(evb_store *store, const char *what)
 {
     uint64_t next = 1;
@@ -138,7 +140,8 @@ static const char *const files[] = {
     "/d/seg/00000000000000000001.idx",
 };
 
-/* The name of the last segment, and of the ones between, by the first positions that the history gives them.
+/* The name of the last segment, and of the ones between, by the first positions that the history
+ * gives them.
  */
 static uint32_t segments(char names[8][64])
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The disk refuses: every call of the store failing once and for ever, with every status; a full disk; a sync
- * that fails. What was acknowledged is there afterwards, what was refused is there never again, nobody waits
- * for ever.
+/* The disk refuses: every call of the store failing once and for ever, with every status; a full
+ * disk; a sync that fails. What was acknowledged is there afterwards, what was refused is there
+ * never again, nobody waits for ever.
  */
 #include "evb_test.h"
 
@@ -13,8 +13,8 @@ enum { ACKED, BEGUN };
 
 static const evb_store_opts small = {.segment_bytes = 16384};
 
-/* Appends until something is refused, goes on a little, closes. Only the history's next append is ever tried,
- * so that what is found is a beginning of it. */
+/* Appends until something is refused, goes on a little, closes. Only the history's next append is
+ * ever tried, so that what is found is a beginning of it. */
 static void live(struct fault_fs *fs, void *arg)
 {
     const evb_store_opts *opts = arg;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Every call of the store with every allocation failing: it answers EVB_ENOMEM and has done nothing, and
- * works afterwards. */
+/* Every call of the store with every allocation failing: it answers EVB_ENOMEM and has done nothing,
+ * and works afterwards. */
 #include "evb_test.h"
 
 #include <string.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Random lives of a store against a slow obvious model: appends at right and wrong versions, retries, reads
- * of every kind, trims, rolls, closing, kill -9 and power cuts, at every level.
+/* Random lives of a store against a slow obvious model: appends at right and wrong versions,
+ * retries, reads of every kind, trims, rolls, closing, kill -9 and power cuts, at every level.
  */
 #include "evb_test.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Many threads append, follow, sync and trim one store: every append is there once, in the order of versions
- * and positions, at every level.
+/* Many threads append, follow, sync and trim one store: every append is there once, in the order of
+ * versions and positions, at every level.
  */
 #include "evb_test.h"
 
