@@ -339,6 +339,8 @@ static struct fault_fs_verdict cut_off(uint32_t without, uint32_t modes)
     struct fault_fs_drive drive = drive_of(&without);
 
     drive.modes = modes;
+    drive.images = 40; /* as many as it takes to find it, whatever the build and the seed */
+    if (without == NO_SALT) drive.images = 160;
     return fault_fs_each_crash_point(&drive);
 }
 

@@ -62,10 +62,14 @@ static bool ask_with_fault(uint64_t k, void (*arm)(uint64_t k))
 
 static uint64_t sweep(void)
 {
-    uint64_t k = 1;
+    bool once, from;
+    uint64_t k = 0;
 
-    while (ask_with_fault(k, evb_test_alloc_fail_once_at) | ask_with_fault(k, evb_test_alloc_fail_from))
-        CHECK(k++ < 100);
+    do {
+        CHECK(++k < 100);
+        once = ask_with_fault(k, evb_test_alloc_fail_once_at);
+        from = ask_with_fault(k, evb_test_alloc_fail_from);
+    } while (once || from);
     return k - 1;
 }
 
