@@ -282,12 +282,14 @@ static uint32_t tell(struct evb__publish *p, const struct evb__target *target, s
 
 /* ---- one queue and nothing else ---- */
 
-/* The event of an emit, or of a publish without options, for a topic with one queue, which has no filter, and
- * no listener: attempt, with everything left out that is not needed then. EVB__RETRY: not done, take the long
- * way; with what the queue has answered, or EVB_OK: it was not asked. */
-EVB__INLINE int32_t hand_to_one(evb_bus *bus, const struct evb__target *target, const void *data, size_t size,
-                                int32_t *ret_refused)
+/* An event for a topic with one queue, which has no filter, and no listener: attempt, with everything left
+ * out that is not needed then. draft: what it is made of, and gets its sequence; NULL: of data, size and the
+ * topic alone. EVB__RETRY: not done, take the long way; with what the queue has answered, or EVB_OK: it was
+ * not asked. */
+EVB__INLINE int32_t hand_to_one(evb_bus *bus, const struct evb__target *target, struct evb__draft *draft,
+                                const void *data, size_t size, int32_t *ret_refused)
 {
+    size_t bytes = draft != NULL ? draft->bytes : size;
     struct evb__entry *entry = (struct evb__entry *)(void *)(target->snapshot + 1);
     struct evb__message *message;
     struct evb__sink *sink;
@@ -297,15 +299,18 @@ EVB__INLINE int32_t hand_to_one(evb_bus *bus, const struct evb__target *target, 
         return EVB__RETRY; /* as in emit.c */
     sink = EVB__PLAIN_READ(entry->user);
     if (sink->ops->wants != NULL) return EVB__RETRY;
-    *ret_refused = sink->ops->reserve(sink, size, 1);
+    *ret_refused = sink->ops->reserve(sink, bytes, 1);
     if (evb__unlikely(*ret_refused != EVB_OK)) return EVB__RETRY;
     refuses = evb__bus_refuses(bus); /* as in reserve */
-    message = refuses ? NULL : evb__message_plain(target->topic, data, size);
+    message = refuses         ? NULL
+              : draft != NULL ? evb__message_new(draft, 1, false)
+                              : evb__message_plain(target->topic, data, size);
     if (evb__unlikely(message == NULL)) {
-        sink->ops->undo(sink, size, 1);
+        sink->ops->undo(sink, bytes, 1);
         return refuses ? EVB_ECLOSED : EVB_ENOMEM;
     }
     message->event.sequence = evb__add_rlx(&bus->sequence, 1) + 1; /* as in hand_over */
+    if (draft != NULL) draft->event.sequence = message->event.sequence;
     message->time_ns = evb__clock_wall_coarse();
     return sink->ops->commit(sink, &message->first) ? 1 : 0;
 }
@@ -387,8 +392,7 @@ static int32_t attempt(struct evb__publish *p, const struct evb__target *target)
         evb__publish_count(p, 0);
         status = EVB_ENOROUTE;
     }
-    if (status == EVB_OK && offered)
-        status = hand_over(p, &takers, listeners || retains, &message, &taken);
+    if (status == EVB_OK && offered) status = hand_over(p, &takers, listeners || retains, &message, &taken);
     evb__takers_free(&takers);
     if (evb__unlikely(status == DUPLICATE)) return answer_duplicate(p);
     if (status != EVB_OK) return status;
@@ -522,7 +526,7 @@ EVB__NOINLINE int32_t evb__emit_special(struct evb__slot *slot, struct evb__slot
     target.topic = topic;
     target.snapshot = snapshot;
     target.count = evb__ld_acq(&snapshot->count); /* as in emit.c */
-    status = hand_to_one(topic->bus, &target, data, size, &refused);
+    status = hand_to_one(topic->bus, &target, NULL, data, size, &refused);
     return evb__likely(status != EVB__RETRY)
                ? status
                : emit_the_long_way(slot, entry, &target, data, size, refused, false);
@@ -551,13 +555,17 @@ static int32_t refuse_publish(const evb_bus *bus)
 }
 
 /* Announced, without options. */
-static int32_t run_plain(struct evb__publish *p, const struct evb__target *target)
+static int32_t run_quick(struct evb__publish *p, const struct evb__target *target, bool plain)
 {
     int32_t refused = EVB_OK, status = EVB__RETRY;
 
-    if (target->snapshot != NULL)
-        status = hand_to_one(p->bus, target, p->draft.event.data, p->draft.event.size, &refused);
-    return status != EVB__RETRY ? status : run_the_long_way(p, target, refused);
+    if (target->snapshot != NULL && p->dedup_id == NULL && p->draft.loan == NULL &&
+        (p->flags & EVB_RETAIN) == 0)
+        status = plain ? hand_to_one(p->bus, target, NULL, p->draft.event.data, p->draft.event.size, &refused)
+                       : hand_to_one(p->bus, target, &p->draft, NULL, 0, &refused);
+    if (status == EVB__RETRY) return run_the_long_way(p, target, refused);
+    if (status >= 0) say_sequence(p);
+    return status;
 }
 
 /* Without options, to a topic that has one queue and no listener: EVB__RETRY when that is not all there is to
@@ -576,7 +584,7 @@ static int32_t publish_at_once(evb_topic *topic, const void *data, size_t size)
     entry = evb__reader_enter_plain(self->slot, (uintptr_t)topic);
     if (entry == NULL) return EVB__RETRY;
     if (target_topic(topic, &target) == EVB_OK && target.snapshot != NULL)
-        status = hand_to_one(topic->bus, &target, data, size, &refused);
+        status = hand_to_one(topic->bus, &target, NULL, data, size, &refused);
     if (evb__unlikely(status == EVB__RETRY && refused != EVB_OK))
         status = emit_the_long_way(self->slot, entry, &target, data, size, refused, true);
     mark = evb__reader_leave_plain(self->slot, entry);
@@ -605,7 +613,7 @@ int32_t evb_topic_publish(evb_topic *topic, const void *data, size_t size, const
     if (status == EVB_OK) status = evb__publish_enter(&p, (uintptr_t)topic);
     if (status != EVB_OK) return status;
     status = target_topic(topic, &target);
-    if (status == EVB_OK) status = run(&p, &target);
+    if (status == EVB_OK) status = run_quick(&p, &target, false);
     evb__publish_leave(&p);
     return status;
 }
@@ -633,7 +641,7 @@ EVB__INLINE int32_t publish_by_name(struct evb__publish *p, const char *topic, v
     if (status == EVB_OK) status = evb__publish_enter(p, evb__bus_hazard(p->bus));
     if (status != EVB_OK) return status;
     status = evb__publish_find(p, p->entry, topic, length, &target);
-    if (status == EVB_OK) status = plain && !loan ? run_plain(p, &target) : run(p, &target);
+    if (status == EVB_OK) status = run_quick(p, &target, plain && !loan);
     evb__publish_leave(p);
     return status;
 }
@@ -649,8 +657,8 @@ int32_t evb__publish_named(evb_bus *bus, const char *topic, void *data, size_t s
     return status == EVB_OK ? publish_by_name(&p, topic, data, size, loan, opts == NULL) : status;
 }
 
-int32_t evb__publish_request(evb_bus *bus, const char *topic, const void *data, size_t size,
-                             uint64_t number, int64_t deadline_ns)
+int32_t evb__publish_request(evb_bus *bus, const char *topic, const void *data, size_t size, uint64_t number,
+                             int64_t deadline_ns)
 {
     struct evb__publish p;
     int32_t status = evb__publish_check(&p, bus, NULL, false);
