@@ -17,8 +17,8 @@
  *   EVB_OVERFLOW_REJECT queue reaches nobody.
  * - At least once: an event is gone when it is settled, not when it is handed out. With EVB_SUB_AT_MOST_ONCE:
  *   when it is handed out.
- * - One thread's publishes to one topic arrive in order; a queue hands out in the order in which it accepted.
- *   What is tried again comes later, behind what has been accepted meanwhile.
+ * - One thread's publishes to one topic arrive in order; a queue hands out what has no key in the order in
+ *   which it accepted. What is tried again comes later, behind what has been accepted meanwhile.
  * - Events with the same key are handled one at a time, in the order in which the queue accepted them, whatever
  *   the number of handlers: while one is in flight or waits for its retry, the others of its key wait and those
  *   of all other keys go on. Keys take turns. Keys are compared as they are, not by a hash of theirs.
@@ -28,10 +28,12 @@
  * WHAT IT DOES NOT DO
  * - No exactly once: a handler that did its work and died before it settled gets the event again, with
  *   attempt > 1.
- * - No order between keys, and with concurrency above 1 none between events without a key.
+ * - No order between keys, nor between a key and events without one, and with concurrency above 1 none between
+ *   events without a key.
  * - A dead letter breaks the order of its key; EVB_SUB_KEY_HALT stops the key instead, until the letter is
  *   redriven (it comes first then), purged or has given way to newer ones, or until evb_sub_skip_key. An event
- *   that expires, or that overflow drops, does not stop its key.
+ *   that expires, or that overflow drops, does not stop its key. What waits behind a stopped key counts in the
+ *   capacity, and a drain waits for it.
  *
  * CAVEATS
  * - A handler may publish, but not into a full blocking queue: EVB_EDEADLK. It may not wait for anything in
@@ -392,6 +394,7 @@ EVB_API int32_t evb_extend(evb_sub *sub, uint64_t delivery, int64_t lease_ns);
  * Errors: EVB_EFULL: max_in_flight deferred deliveries are open. EVB_ECLOSED: the member has left; what the
  *   handler returns settles the event. EVB_ENOTSUP: not a queue's event, or EVB_SUB_AT_MOST_ONCE. EVB_EEXIST:
  *   deferred already. EVB_EINVAL: a NULL argument. EVB_ENOMEM: no memory.
+ *   EVB_EFORKED: made before fork.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_defer(const evb_event *ev, uint64_t *ret_delivery);
@@ -508,10 +511,11 @@ EVB_API int32_t evb_dlq_browse(evb_sub *sub, int32_t (*fn)(const evb_event *ev, 
                                void *user);
 
 /* Sends dead letters back to this subscription only, oldest first, with attempts and expiry reset, id, key
- * and history kept. They go to the tail; with EVB_SUB_KEY_HALT to the head of their key.
+ * and history kept. They go to the tail; one that still stops its key (EVB_SUB_KEY_HALT) comes next of its
+ * key.
  *
  * Parameters: sub: not NULL. max: letters at most; UINT32_MAX = all.
- * Returns: how many were sent; fewer when the queue is full.
+ * Returns: how many were sent; fewer when the queue is full or a drain begins.
  * Ownership: nothing changes hands.
  * Threads: any thread.
  * Cost: may block (durable: writes); does not allocate; may make system calls (to wake workers).

@@ -73,7 +73,7 @@ typedef struct evb_queue_stats {
     uint64_t conflated;     /* replaced by a newer one */
     uint64_t purged;        /* by evb_sub_purge */
     uint64_t discarded;     /* when the last member left, or the bus was destroyed */
-    uint64_t ready;         /* now: could be handed out */
+    uint64_t ready;         /* now: wait for a consumer, or behind others of their key */
     uint64_t delayed;       /* now: wait for a delay or a retry */
     uint64_t in_flight;     /* now: handed out, not settled */
     uint64_t delivered;     /* attempts begun */

@@ -325,10 +325,12 @@ static void finish_destroy(evb_bus *bus)
 
 static void finish(evb_bus *bus)
 {
-    evb_pool *pool = bus->pool;
+    struct evb__queues *queues = evb__ld_acq(&bus->queues); /* as in end_queues */
+    evb_pool *pool = bus->pool, *own = queues != NULL ? queues->own_pool : NULL;
 
     finish_destroy(bus);
     if (pool != NULL) evb__pool_release(pool);
+    if (own != NULL) evb_pool_destroy(own);
 }
 
 static void finish_deferred(struct evb__self *self)

@@ -175,11 +175,12 @@ struct evb__sink {
 /* What the queue floor keeps for a bus; made by the first subscription. */
 struct evb__queues {
     /* evb_bus_destroy: no callback of this thread is under way, publishes are refused (one that had begun may
-     * still be between reserve and commit). Drains for drain_timeout_ns, waits for handlers, discards, gives
-     * its own pool back. Listeners and sinks are still there, unless the bus was destroyed inside a callback:
-     * then they went at once, and free_user of a sink may have run. */
+     * still be between reserve and commit). Drains for drain_timeout_ns, waits for handlers, discards.
+     * Listeners and sinks are still there, unless the bus was destroyed inside a callback: then they went at
+     * once, and free_user of a sink may have run. */
     void (*end)(evb_bus *bus);
     void (*free)(struct evb__queues *queues); /* with the bus' memory */
+    evb_pool *own_pool; /* set by end: goes when no publisher is under way, who may be waking a worker */
 };
 
 /* Puts a sink behind a pattern, as evb_listen would. free_user(sink) when no publisher can see it any more,
@@ -305,9 +306,9 @@ static inline uintptr_t evb__bus_hazard(const evb_bus *bus)
     return (uintptr_t)bus | 2;
 }
 
-/* Draining, and the caller is not one of those whose events the drain waits for: handlers of the bus' own queues
- * publish on, or what they do would fail for nothing. seq_cst: after a reservation; pairs with evb_bus_drain, which
- * looks at reservations afterwards. */
+/* Draining, and the caller is not one of those whose events the drain waits for: handlers of the bus' own
+ * queues publish on, or what they do would fail for nothing. seq_cst: after a reservation; pairs with
+ * evb_bus_drain, which looks at reservations afterwards. */
 static inline bool evb__bus_refuses(const evb_bus *bus)
 {
     return evb__unlikely(evb__ld_sc(&bus->draining) != 0) && evb__self()->serves != bus;
@@ -421,7 +422,7 @@ void evb__silence_locked(evb_bus *bus);
 int32_t evb__thunk(const evb_event *event, void *listener);
 
 /* newcomer.c: a listener to which topics have something to show. */
-int32_t evb__newcomer_ready(evb_bus *bus); /* this thread may call listeners: EVB_OK, EVB_ERECURSION, EVB_ENOMEM */
+int32_t evb__newcomer_ready(evb_bus *bus); /* EVB_OK: it may call listeners; EVB_ERECURSION, EVB_ENOMEM */
 /* Announces the listener before anybody can remove it. */
 struct evb__slot_entry *evb__newcomer_hold_locked(evb_bus *bus, const struct evb__listener *listener,
                                                   uint32_t number);

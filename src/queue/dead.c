@@ -212,6 +212,8 @@ int32_t evb_dlq_redrive(evb_sub *sub, uint32_t max)
     if (rc != EVB_OK) return rc;
     while (rc == EVB_OK && (uint32_t)moved < max) {
         evb__queue_lock(q);
+        if (evb__ld_rlx(&q->closed) != 0 || evb__ld_acq(&q->bus->draining) != 0)
+            rc = EVB_ECLOSED; /* as above: a drain has begun meanwhile */
         for (uint32_t i = 0; rc == EVB_OK && i < CHUNK && (uint32_t)moved < max; i++) {
             rc = redrive_one_locked(q);
             if (rc == EVB_OK) moved++;

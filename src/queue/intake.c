@@ -80,7 +80,7 @@ static void sink_undo(struct evb__sink *sink, size_t bytes, uint32_t n)
 /* Not taken: counted, or kept as a dead letter. */
 static void drop_locked(struct evb__queue *q, struct evb__delivery *d)
 {
-    if ((q->opts.flags & EVB_SUB_DEAD_LETTER_DROPS) != 0) {
+    if ((q->opts.flags & EVB_SUB_DEAD_LETTER_DROPS) != 0 && !q->stopped) {
         evb__bury_locked(q, d, EVB__REASON_MAXLEN, EVB_EFULL, NULL);
         return;
     }

@@ -223,6 +223,7 @@ int32_t evb_defer(const evb_event *ev, uint64_t *ret_delivery)
     if (origin == NULL || origin->delivery == NULL) return EVB_ENOTSUP;
     h = EVB__CONTAINER((const struct evb__view *)(const void *)ev, struct evb__handling, view);
     q = h->member->queue;
+    if (q->generation != evb__process_generation()) return EVB_EFORKED;
     if (q->opts.lease_ns != INT64_MAX && (rc = evb__queue_pool(q)) != EVB_OK) return rc; /* its alarm */
     evb__queue_lock(q);
     if (h->open) {

@@ -214,5 +214,5 @@ void evb__queues_end(evb_bus *bus)
         end_queue(q);
         evb__queue_unref(q); /* the set's */
     }
-    if (set->pool_own) evb_pool_destroy(set->pool);
+    if (set->pool_own) set->base.own_pool = set->pool;
 }

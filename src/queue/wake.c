@@ -45,9 +45,9 @@ static bool somebody_idle(const struct evb__queue *q)
 /* Closed: what publishers had reserved before still comes, and is discarded. */
 static void sweep_locked(struct evb__queue *q)
 {
-    do
+    do /* who leaves a lane may have looked into the mailbox, too */
         q->counted.discarded += evb__remove_all_locked(q);
-    while (!evb__mailbox_ask(&q->mailbox));
+    while (q->ready.head != NULL || !evb__mailbox_ask(&q->mailbox));
 }
 
 void evb__queue_look_locked(struct evb__queue *q, struct evb__wakes *wakes)
