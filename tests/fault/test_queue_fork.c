@@ -70,6 +70,7 @@ static void refused_by(evb_sub *sub, uint64_t delivery)
     FAILS(evb_release(sub, delivery), EVB_EFORKED);
     FAILS(evb_reject(sub, delivery, 1, "text"), EVB_EFORKED);
     FAILS(evb_extend(sub, delivery, 0), EVB_EFORKED);
+    FAILS(evb_sub_skip_key(sub, "k", 1), EVB_EFORKED);
     FAILS(evb_dlq_count(sub), EVB_EFORKED);
     FAILS(evb_dlq_browse(sub, look, NULL), EVB_EFORKED);
     FAILS(evb_dlq_redrive(sub, 1), EVB_EFORKED);
@@ -83,12 +84,15 @@ static int calls_in_the_child(void *arg)
     const struct family *f = arg;
     int64_t blocks = evb_test_alloc_live();
     uint32_t before = seen.count;
+    uint64_t number = 77;
 
     for (int again = 0; again < 2; again++) {
         refused_by_the_bus(f);
         refused_by(f->pulled, f->delivery);
         refused_by(f->handled, f->delivery);
         refused_by(f->dispatched, f->delivery);
+        FAILS(evb_defer(f->ev, &number), EVB_EFORKED);
+        EQ(number, 77);
     }
     CHECK(kit_is(f->ev, "in flight")); /* its copy of the memory */
     evb_loan_cancel(kit.bus, f->loan);
