@@ -8,7 +8,7 @@
  * - The conservation law holds in every copy of a subscription's counters: enqueued = acked + dead_lettered +
  *   expired + dropped + conflated + purged + discarded + ready + delayed + in_flight.
  * - Counters never fall: what a subscription counted stays in the bus' totals when it is gone.
- * - Looking does not stop anybody: no publisher or handler waits for a reader of counters.
+ * - Looking is short: a subscription's counters are copied under its lock, which no user code holds.
  *
  * WHAT IT DOES NOT DO
  * - It does not serve HTTP: hand the text to your own server. It keeps no history.

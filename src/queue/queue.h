@@ -124,7 +124,6 @@ struct evb__queue {
     uint32_t generation;
     uint16_t tag; /* in its delivery numbers */
     bool named;   /* others may join */
-    bool evicts;  /* DROP_OLDEST, CONFLATE: publishers always take the lock */
     char *name;   /* as given, or made up */
     char *pattern;
     evb_sub_opts opts;      /* with defaults filled in; what is a member's own is zero */
