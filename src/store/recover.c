@@ -498,7 +498,9 @@ static void log_torn(const struct evb__recovery *r, uint64_t bytes)
              segment->end_offset, bytes);
 }
 
-/* No event is in the last segment, and something stands behind its end: the same file, begun anew. */
+/* No event is in the last segment, and something stands behind its end: the same file, begun anew.
+ * First what stands behind the header goes, for good: beside a lost header it would be damage.
+ */
 static int32_t begin_again(evb_store *store)
 {
     struct evb__segment *segment = evb__segment_last(store);
@@ -507,8 +509,11 @@ static int32_t begin_again(evb_store *store)
                                          .prev_end = segment->prev_end,
                                          .prev_crc = segment->prev_crc,
                                          .flags = segment->flags};
-    int32_t rc = head_again(store, store->fd, segment->base, &header), again;
+    const struct evb__files *files = evb__files();
+    int32_t rc = files->truncate(store->fd, EVB__SEGMENT_HEADER, files->arg), again;
 
+    if (rc == EVB_OK) rc = files->datasync(store->fd, files->arg);
+    if (rc == EVB_OK) rc = head_again(store, store->fd, segment->base, &header);
     if (rc != EVB_OK) return rc;
     again = evb__segment_header_read(store->fd, &header);
     if (again != EVB_OK) return again;
