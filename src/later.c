@@ -38,18 +38,6 @@ int32_t evb_sub_seek(evb_sub *sub, uint64_t position)
     return EVB_ENOTSUP;
 }
 
-/* ---- The event store, and the bus on top of it (store.h). */
-
-int32_t evb_bus_persist(evb_bus *bus, const char *pattern)
-{
-    return EVB_ENOTSUP;
-}
-
-int32_t evb_bus_replay(evb_bus *bus, const char *pattern, uint64_t from_position, evb_handler fn, void *user)
-{
-    return EVB_ENOTSUP;
-}
-
 /* ---- Typed payloads (schema.h). */
 
 int32_t evb_schemas_create(evb_store *store, evb_schemas **ret_schemas)

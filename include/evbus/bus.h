@@ -8,8 +8,7 @@
  * file and allocates nothing for an event. Queued subscriptions (queue.h) and a store (store.h) join the
  * same bus and are reached by the same emit; evb_publish does so with options.
  *
- * Not in 0.1.0, so that the call answers EVB_ENOTSUP: a bus with a store or with schemas (without a store
- * EVB_DURABLE and stream are EVB_EINVAL).
+ * Not in 0.1.0, so that the call answers EVB_ENOTSUP: a bus with schemas.
  *
  * TOPICS AND PATTERNS
  * A topic is a name in tokens: "flight.JFK.LAX". A pattern is a topic that may contain wildcards. Names have
@@ -441,7 +440,7 @@ enum {
     EVB_MANDATORY = 1, /* no queue that wants it and no listener, monitors not counted: EVB_ENOROUTE */
     EVB_RETAIN = 2,    /* the topic keeps the event for newcomers; an empty payload clears. 65 536 topics */
     EVB_NOWAIT = 4,    /* a full queue with EVB_OVERFLOW_BLOCK refuses instead of blocking */
-    EVB_DURABLE = 8    /* fdatasync'ed before the call returns, whatever the store's level */
+    EVB_DURABLE = 8    /* persisted, and fdatasync'ed before the call returns, whatever the store's level */
 };
 
 typedef struct evb_publish_opts {
@@ -455,9 +454,9 @@ typedef struct evb_publish_opts {
     int64_t ttl_ns;            /* then it expires unless in flight; a queue's ttl_ns may be less. 0 = never */
     int64_t timeout_ns;        /* for all waiting for full blocking queues; 0 = no limit, see EVB_NOWAIT */
     const char *dedup_id;      /* 1 to 255 bytes, copied; see DUPLICATES. NULL = never one */
-    const char *stream;        /* the stream a persisted event is appended to; NULL = the topic */
+    const char *stream;        /* persisted, in this stream; NULL = in the topic's, if it is persisted */
     uint64_t *ret_sequence;    /* the event's sequence; of a duplicate: the first one's. May be NULL */
-    uint64_t *ret_position;    /* its position in the store, 0 = not persisted. May be NULL */
+    uint64_t *ret_position;    /* its position in the store; 0: not persisted, or a duplicate. May be NULL */
     char *ret_refused;         /* when a queue refuses: the subscription's name, cut. May be NULL */
     uint32_t refused_cap;      /* bytes at ret_refused, NUL included */
     uint32_t reserved;         /* 0 */
@@ -547,8 +546,9 @@ EVB_API int32_t evb_emit(evb_bus *bus, const char *topic, const void *data, size
  *   EVB_ECLOSED: draining or destroyed. EVB_ETOOBIG: payload, key, headers or dedup_id above their limit, or
  *   above what a queue can ever hold, which is named, too. EVB_EINVAL: as evb_emit, an unknown flag, a
  *   negative time, a delay with a key, with EVB_RETAIN or above ten years, a key or value that is NULL with a length, a header
- *   without name, an empty dedup_id. EVB_ENOSPC, EVB_EIO,
- *   EVB_EPOISONED: the store could not append. EVB_ENOMEM: no memory for the copy. EVB_ERECURSION,
+ *   without name, an empty dedup_id, EVB_DURABLE or stream without a store, a stream that is empty or
+ *   above 255 bytes. EVB_ENOSPC, EVB_EIO, EVB_EPOISONED: the store could not append (evb_store_append says
+ *   why; EVB_ETOOBIG and EVB_EAGAIN may be its answers, too): nobody got it. EVB_ENOMEM: no memory for the copy. EVB_ERECURSION,
  *   EVB_EFORKED: as evb_emit. EVB_ENOTSUP: struct_size as in base.h; what is not in 0.1.0, see the top.
  * Since: 0.1.0
  */
@@ -712,7 +712,8 @@ EVB_API void evb_event_release(const evb_event *ev);
  *
  * Parameters: ev: the pointer the callback was given, or one retained; NULL answers 0.
  * Returns: nanoseconds since 1970 by the realtime clock, as of the kernel's last tick (a few
- *   milliseconds); 0 for an event that only listeners get: no clock is read for it.
+ *   milliseconds), of a replayed one by that of the store; 0 for an event that only listeners get: no
+ *   clock is read for it.
  * Ownership: nothing changes hands.
  * Threads: any thread.
  * Cost: does not block (takes no lock); does not allocate; no system calls.

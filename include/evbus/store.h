@@ -7,8 +7,6 @@
  * everything, forward or backward, from a version, a position or a time, and can go on with what is appended
  * later. Usable without a bus; a bus with a store can persist topics and keep durable subscriptions.
  *
- * Not in 0.1.0, so that the call answers EVB_ENOTSUP: a bus on top of a store (evb_bus_persist,
- * evb_bus_replay, a store in evb_bus_opts).
  *
  * GUARANTEES
  * - An append is one unit: after a crash all of its records are there or none.
@@ -418,7 +416,11 @@ EVB_API int32_t evb_store_salvage(const char *dir, evb_verify_report *ret_report
 /* ---- Calls: a bus and its store ------------------------------------------------------------------------ */
 
 /* Persists topics: from now on events published or emitted on matching ones are appended to the bus' store
- * before anybody gets them.
+ * before anybody gets them, also when nobody is there. Each goes to the stream that is named like its topic,
+ * or to evb_publish_opts.stream, and evb_event.position says where it is. Queues get persisted events in the
+ * order of their positions, whoever publishes. If the store refuses, nobody gets the event and the publish
+ * answers what evb_store_append would have. Messages of one evb_publish_many are appended with one write and
+ * one sync, at positions that follow each other; a crash in the middle of it may leave a beginning of them.
  *
  * Parameters: bus: not NULL, with a store. pattern: as evb_on.
  * Returns: EVB_OK, also when it is persisted already.
@@ -426,14 +428,14 @@ EVB_API int32_t evb_store_salvage(const char *dir, evb_verify_report *ret_report
  * Threads: any thread.
  * Cost: does not block; allocates; no system calls.
  * Errors: EVB_EINVAL: a NULL argument, a bus without a store, a pattern as evb_on. EVB_ENOMEM: no memory.
- *   EVB_ECLOSED: destroyed. EVB_EFORKED: made before fork.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
+ *   EVB_ECLOSED: draining or destroyed. EVB_EFORKED: made before fork.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_bus_persist(evb_bus *bus, const char *pattern);
 
 /* Hands stored events to a function, in this thread, up to the last one at the moment of the call; each says
- * EVB_EVENT_REPLAYING.
+ * EVB_EVENT_REPLAYING, and evb_event_time_ns is when it was stored. Events that evb_store_append has brought
+ * are among them.
  *
  * Parameters: bus: not NULL, with a store. pattern: as evb_on. from_position: inclusive; 0 or 1 = the first
  *   kept. fn: not NULL; non-zero stops. user: handed to fn.
@@ -441,11 +443,11 @@ EVB_API int32_t evb_bus_persist(evb_bus *bus, const char *pattern);
  * Ownership: the event is valid until fn returns.
  * Threads: any thread, not from a callback.
  * Cost: may block (disk); allocates; may make system calls.
- * Errors: EVB_ETRUNCATED: from_position lies before the first kept one. EVB_EINVAL: a NULL argument, a bus
+ * Errors: EVB_ETRUNCATED: from_position lies before the first kept one, or what comes next has been
+ *   trimmed meanwhile. EVB_EINVAL: a NULL argument, a bus
  *   without a store, a pattern as evb_on. EVB_ECORRUPT: damage on the way. EVB_EIO: the system refuses.
  *   EVB_EDEADLK: inside a callback. EVB_ENOMEM: no memory. EVB_ECLOSED: destroyed. EVB_EFORKED: made before
  *   fork.
- * Status: not in 0.1.0: answers EVB_ENOTSUP, nothing happens.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_bus_replay(evb_bus *bus, const char *pattern, uint64_t from_position, evb_handler fn,

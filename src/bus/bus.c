@@ -9,7 +9,9 @@
 #include "base/park.h"
 #include "base/rng.h"
 #include "bus/blocks.h"
+#include "bus/persist.h"
 #include "pool/pool.h"
+#include "store/store.h"
 
 #include <string.h>
 
@@ -154,6 +156,7 @@ void evb__bus_unref(evb_bus *bus)
     evb__dedup_fini(&bus->dedup);
     evb__retained_fini(&bus->retained);
     evb__requests_fini(&bus->requests);
+    evb__persist_fini(&bus->persist);
     evb__mutex_destroy(&bus->lock);
     evb__free(bus, sizeof *bus);
 }
@@ -191,7 +194,8 @@ static int32_t check_opts(const evb_bus_opts *given, evb_bus_opts *opts)
     if (status != EVB_OK) return status;
     if (evb__dialect(opts->dialect) == NULL || opts->flags != 0) return EVB_EINVAL;
     if (opts->drain_timeout_ns < EVB_FOREVER) return EVB_EINVAL;
-    if (opts->store != NULL || opts->schemas != NULL) return EVB_ENOTSUP;
+    if (opts->schemas != NULL) return EVB_ENOTSUP;
+    if (opts->store != NULL && evb__store_enter(opts->store) != EVB_OK) return EVB_EFORKED;
     return opts->pool == NULL || evb__pool_ours(opts->pool) ? EVB_OK : EVB_EFORKED;
 }
 
@@ -250,6 +254,7 @@ int32_t evb_bus_create(const evb_bus_opts *opts, evb_bus **ret_bus)
     }
     bus->pool = o.pool;
     if (bus->pool != NULL) evb__pool_hold(bus->pool);
+    evb__persist_init(&bus->persist, o.store);
     *ret_bus = bus;
     return EVB_OK;
 }
@@ -328,7 +333,10 @@ static void finish(evb_bus *bus)
     struct evb__queues *queues = evb__ld_acq(&bus->queues); /* as in end_queues */
     evb_pool *pool = bus->pool, *own = queues != NULL ? queues->own_pool : NULL;
 
+    (void)evb__add_rlx(&bus->refs, 1); /* for the store that it holds; the owner's is there */
     finish_destroy(bus);
+    evb__persist_end(&bus->persist);
+    evb__bus_unref(bus);
     if (pool != NULL) evb__pool_release(pool);
     if (own != NULL) evb_pool_destroy(own);
 }

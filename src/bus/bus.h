@@ -29,6 +29,7 @@
 #include "bus/dedup.h"
 #include "bus/retained.h"
 #include "bus/request.h"
+#include "store/turns.h"
 #include "topic/dialect.h"
 #include "topic/index.h"
 #include "topic/limbo.h"
@@ -147,7 +148,7 @@ struct evb__listener_fan {
 struct evb__message;
 struct evb__delivery;
 
-/* What a queue puts behind its pattern. It has a listener record, whose entries in snapshots publishers
+/* What a queue puts behind its pattern, or, without a reserve, evb_bus_persist. It has a listener record, whose entries in snapshots publishers
  * gather; no emit calls it. The order of a publish: wants; reserve in every sink, without waiting; message
  * and sequence; commit in every sink; listeners. reserve, undo and commit never wait and run no user code. */
 struct evb__sink_ops {
@@ -170,6 +171,14 @@ struct evb__sink_ops {
 
 struct evb__sink {
     const struct evb__sink_ops *ops;
+};
+
+/* The bus' store and what of its events goes there: persist.h. */
+struct evb__persist {
+    evb_store *store; /* constant; NULL: none */
+    struct evb__turns turns;
+    struct evb__sink sink;                   /* behind every persisted pattern */
+    struct evb__persisted_pattern *patterns; /* under the bus' lock */
 };
 
 /* What the queue floor keeps for a bus; made by the first subscription. */
@@ -273,6 +282,7 @@ struct evb_bus {
     struct evb__retained retained; /* too */
 
     struct evb__requests requests; /* its own lock */
+    struct evb__persist persist;
 
     /* under lock */
     _Alignas(EVB__CACHE_LINE) struct evb__mutex lock;

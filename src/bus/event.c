@@ -35,6 +35,7 @@ static struct evb__message *copy_of(const evb_event *ev, const struct evb__origi
     }
     if (evb__draft_check(&draft) != EVB_OK) return NULL; /* cannot be: publish has checked them */
     message = evb__message_new(&draft, 0, true);
+    if (message != NULL && origin != NULL) message->time_ns = origin->time_ns;
     return message;
 }
 
@@ -111,7 +112,8 @@ int64_t evb_event_time_ns(const evb_event *ev)
 {
     const struct evb__origin *origin = ev != NULL ? evb__event_origin(ev) : NULL;
 
-    return origin != NULL && origin->message != NULL ? origin->message->time_ns : 0;
+    if (origin == NULL) return 0;
+    return origin->message != NULL ? origin->message->time_ns : origin->time_ns;
 }
 
 const void *evb_event_header(const evb_event *ev, const char *name, uint32_t *ret_len)

@@ -400,6 +400,19 @@ struct evb__message *evb__loan_of(const evb_bus *bus, void *data, size_t *ret_si
     return (struct evb__message *)(void *)((char *)data - LOAN_PAYLOAD);
 }
 
+void evb__loan_again(const evb_bus *bus, struct evb__message *message)
+{
+    struct evb__message_more *more = more_of(message);
+    char *data = (char *)message + LOAN_PAYLOAD;
+
+    free_aside(more); /* every loan that has become a message has one */
+    more->aside = NULL;
+    more->aside_size = 0;
+    more->deliveries = &message->first;
+    evb__init(&message->refs, 1);
+    mark_of(data)->word = mark_word(bus, data);
+}
+
 void evb__loan_take(struct evb__message *loan)
 {
     mark_of((char *)loan + LOAN_PAYLOAD)->word = 0;

@@ -139,6 +139,7 @@ struct evb__origin {
     const evb_header *headers;    /* the publisher's own, while message is NULL */
     uint32_t header_count;
     uint64_t request;               /* while message is NULL: the draft's. Else the message knows */
+    int64_t time_ns;                /* while message is NULL: of a stored event, or 0 */
     struct evb__delivery *delivery; /* in a queue: with the handling around it, queue/handling.h */
     bool retained;                  /* event.c: the view is one that evb_event_retain has made */
 };
@@ -203,6 +204,7 @@ struct evb__message *evb__loan_new(const evb_bus *bus, size_t size, void **ret_d
 /* NULL: data is no loan of this bus. What lies before it must be readable, as it is before anything that has
  * been allocated. */
 struct evb__message *evb__loan_of(const evb_bus *bus, void *data, size_t *ret_size);
+void evb__loan_again(const evb_bus *bus, struct evb__message *message); /* nobody has got it yet */
 void evb__loan_take(struct evb__message *loan); /* no loan any more: as a message, or to be freed */
 
 /* The first header of that name; NULL: none. */

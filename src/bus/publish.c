@@ -6,6 +6,7 @@
  * publish that waits for room leaves it, holding a reference of the queue it waits for and of the bus'
  * memory.
  */
+#include "bus/persist.h"
 #include "bus/publish.h"
 
 #include "base/clock.h"
@@ -178,9 +179,25 @@ static int32_t make_message(struct evb__publish *p, uint32_t queues, bool keep,
     return EVB_OK;
 }
 
+/* Into the store, and its position into the message, which goes again if it is refused. */
+static EVB__COLD int32_t append_message(struct evb__publish *p, struct evb__message *message,
+                                        struct evb__persisted *persisted)
+{
+    int32_t status = evb__persist_event(p, persisted);
+
+    if (status == EVB_OK)
+        message->event.position = p->draft.event.position;
+    else if (p->draft.loan != NULL)
+        evb__loan_again(p->bus, message);
+    else
+        evb__message_drop(message);
+    return status;
+}
+
 /* Of an event that its topic keeps. EVB__RETRY: somebody has come who has to get it, too. */
-static EVB__COLD int32_t make_kept_message(struct evb__publish *p, uint32_t queues,
-                                           struct evb__message **ret_message)
+static EVB__COLD int32_t make_kept_message(struct evb__publish *p, uint32_t queues, bool persist,
+                                           struct evb__message **ret_message,
+                                           struct evb__persisted *persisted)
 {
     struct evb__retained *retained = &p->bus->retained;
     const evb_event *ev = &p->draft.event;
@@ -192,34 +209,49 @@ static EVB__COLD int32_t make_kept_message(struct evb__publish *p, uint32_t queu
     }
     status = evb__retained_reserve_locked(retained, ev->topic, ev->topic_len, ev->size == 0);
     if (status == EVB_OK) status = make_message(p, queues, true, ret_message);
+    if (status == EVB_OK && persist) status = append_message(p, *ret_message, persisted);
     if (status == EVB_OK) evb__retained_keep_locked(retained, *ret_message);
     evb__retained_end(retained);
     return status;
 }
 
-/* The point of no return is behind the message. */
+/* The point of no return is behind the message and the append. */
 static int32_t hand_over(struct evb__publish *p, struct evb__takers *takers, bool keep,
                          struct evb__message **ret_message, uint32_t *ret_taken)
 {
+    struct evb__persisted persisted = {0};
     struct evb__message *message = NULL;
     struct evb__delivery *deliveries;
     uint32_t taken = 0;
     int32_t status;
 
     if (evb__unlikely((p->flags & EVB_RETAIN) != 0))
-        status = make_kept_message(p, takers->count, &message);
+        status = make_kept_message(p, takers->count, takers->persisted, &message, &persisted);
     else
         status = make_message(p, takers->count, keep, &message);
+    if (evb__unlikely(takers->persisted) && (p->flags & EVB_RETAIN) == 0 && status == EVB_OK)
+        status = append_message(p, message, &persisted);
     if (evb__unlikely(status != EVB_OK)) {
         undo_all(takers, takers->count, p->draft.bytes);
-        return status;
+        return evb__persist_refused(p->bus, &persisted, status);
     }
+    evb__persist_wait(p->bus, &persisted);
     deliveries = evb__message_deliveries(message);
     for (uint32_t i = 0; i < takers->count; i++)
         taken += takers->sink[i]->ops->commit(takers->sink[i], &deliveries[i]) ? 1 : 0;
+    evb__persist_pass(p->bus, &persisted);
     *ret_message = keep ? message : NULL;
     *ret_taken = taken;
     return EVB_OK;
+}
+
+/* Into the store and nowhere else, but perhaps to listeners. */
+static EVB__COLD int32_t append_only(struct evb__publish *p)
+{
+    struct evb__persisted persisted;
+    int32_t status = evb__persist_event(p, &persisted);
+
+    return evb__persist_refused(p->bus, &persisted, status); /* or not: its turn is over */
 }
 
 /* ---- the listeners ---- */
@@ -347,7 +379,7 @@ static void give_claim_up(struct evb__publish *p)
 static void say_sequence(const struct evb__publish *p)
 {
     if (p->ret_sequence != NULL) *p->ret_sequence = p->draft.event.sequence;
-    if (p->ret_position != NULL) *p->ret_position = 0;
+    if (p->ret_position != NULL) *p->ret_position = p->draft.event.position;
 }
 
 static int32_t answer_duplicate(struct evb__publish *p)
@@ -380,8 +412,9 @@ static int32_t attempt(struct evb__publish *p, const struct evb__target *target)
     int32_t status;
 
     evb__takers_init(&takers);
-    p->draft.event.sequence = 0;
+    p->draft.event.sequence = p->draft.event.position = 0;
     status = evb__takers_gather(&takers, p->bus, target);
+    if (evb__unlikely(p->stream != NULL || (p->flags & EVB_DURABLE) != 0)) takers.persisted = true;
     listeners = takers.listeners && p->draft.delay_ns == 0;
     if (status == EVB_OK && takers.count != 0) status = evb__publish_filter(p, &p->draft, &takers);
     if (evb__unlikely(p->dedup_id != NULL) && status == EVB_OK) status = claim_id(p);
@@ -392,7 +425,10 @@ static int32_t attempt(struct evb__publish *p, const struct evb__target *target)
         evb__publish_count(p, 0);
         status = EVB_ENOROUTE;
     }
-    if (status == EVB_OK && offered) status = hand_over(p, &takers, listeners || retains, &message, &taken);
+    if (status == EVB_OK && offered)
+        status = hand_over(p, &takers, listeners || retains, &message, &taken);
+    else if (status == EVB_OK && takers.persisted)
+        status = append_only(p);
     evb__takers_free(&takers);
     if (evb__unlikely(status == DUPLICATE)) return answer_duplicate(p);
     if (status != EVB_OK) return status;
@@ -559,8 +595,8 @@ static int32_t run_quick(struct evb__publish *p, const struct evb__target *targe
 {
     int32_t refused = EVB_OK, status = EVB__RETRY;
 
-    if (target->snapshot != NULL && p->dedup_id == NULL && p->draft.loan == NULL &&
-        (p->flags & EVB_RETAIN) == 0)
+    if (target->snapshot != NULL && p->dedup_id == NULL && p->draft.loan == NULL && p->stream == NULL &&
+        (p->flags & (EVB_RETAIN | EVB_DURABLE)) == 0)
         status = plain ? hand_to_one(p->bus, target, NULL, p->draft.event.data, p->draft.event.size, &refused)
                        : hand_to_one(p->bus, target, &p->draft, NULL, 0, &refused);
     if (status == EVB__RETRY) return run_the_long_way(p, target, refused);

@@ -24,6 +24,7 @@
 struct evb__takers {
     uint32_t count, capacity;
     bool listeners; /* there are entries besides sinks */
+    bool persisted; /* evb_bus_persist has been said */
     struct evb__sink **sink;
     struct evb__sink *few[EVB__TAKERS_FEW];
 };
@@ -32,7 +33,7 @@ EVB__INLINE void evb__takers_init(struct evb__takers *takers)
 {
     takers->count = 0;
     takers->capacity = EVB__TAKERS_FEW;
-    takers->listeners = false;
+    takers->listeners = takers->persisted = false;
     takers->sink = takers->few;
 }
 
@@ -65,7 +66,7 @@ struct evb__publish {
     bool plain;                    /* by plain stores */
     bool counted;                  /* in bus->published and bus->unroutable: not an emit */
     bool may_wait;                 /* no callback of this thread is under way */
-    uint32_t flags;                /* EVB_MANDATORY, EVB_NOWAIT */
+    uint32_t flags;                /* as evb_publish_opts */
     int64_t timeout_ns;            /* EVB_FOREVER: no limit */
     int64_t deadline_ns;           /* 0: not needed so far */
     char *ret_refused;             /* NULL: not asked for */
@@ -74,6 +75,7 @@ struct evb__publish {
     const char *dedup_id;                  /* likewise */
     size_t dedup_size;
     struct evb__dedup_id *claim; /* of dedup_id, until the publish has succeeded or failed */
+    const char *stream;          /* likewise */
     uint32_t newcomers;          /* EVB_RETAIN: as they were before it looked who matches */
     struct evb__draft draft;
 

@@ -9,14 +9,21 @@
 #define DELAY_MAX_NS (INT64_C(10) * 365 * 86400 * 1000000000)
 #define FLAGS        ((uint32_t)(EVB_MANDATORY | EVB_RETAIN | EVB_NOWAIT | EVB_DURABLE))
 
-/* Mistakes first, then what this version does not do. */
-static int32_t check_opts(const evb_publish_opts *o, bool many)
+static bool stream_is_bad(const evb_bus *bus, const evb_publish_opts *o)
+{
+    if ((o->flags & EVB_DURABLE) == 0 && o->stream == NULL) return false;
+    if (bus->persist.store == NULL) return true;
+    return o->stream != NULL &&
+           (o->stream[0] == '\0' || strnlen(o->stream, EVB__NAME_MAX + 1) > EVB__NAME_MAX);
+}
+
+static int32_t check_opts(const evb_bus *bus, const evb_publish_opts *o, bool many)
 {
     if ((o->flags & ~FLAGS) != 0 || o->reserved != 0) return EVB_EINVAL;
     if (o->delay_ns < 0 || o->delay_ns > DELAY_MAX_NS || o->ttl_ns < 0) return EVB_EINVAL;
     if (o->timeout_ns < EVB_FOREVER) return EVB_EINVAL;
-    if ((o->flags & EVB_DURABLE) != 0 || o->stream != NULL) return EVB_EINVAL; /* there is no store */
     if ((o->flags & EVB_RETAIN) != 0 && o->delay_ns != 0) return EVB_EINVAL;
+    if (stream_is_bad(bus, o)) return EVB_EINVAL;
     if (o->dedup_id == NULL || many) return EVB_OK; /* of an event, not of a batch */
     if (o->dedup_id[0] == '\0') return EVB_EINVAL;
     return strnlen(o->dedup_id, EVB__DEDUP_ID_MAX + 1) > EVB__DEDUP_ID_MAX ? EVB_ETOOBIG : EVB_OK;
@@ -30,6 +37,7 @@ static void take_opts(struct evb__publish *p, const evb_publish_opts *o, bool ma
     p->refused_cap = o->refused_cap;
     p->ret_sequence = o->ret_sequence;
     p->ret_position = o->ret_position;
+    p->stream = o->stream;
     p->draft.delay_ns = o->delay_ns;
     p->draft.ttl_ns = o->ttl_ns;
     if (many) return; /* each message brings its own */
@@ -41,8 +49,8 @@ static void take_opts(struct evb__publish *p, const evb_publish_opts *o, bool ma
     p->draft.header_count = o->header_count;
 }
 
-/* The first event that its topic is to keep: whoever registers from now on looks for such. The lock's release may
- * run a free_user that destroys the bus. */
+/* The first event that its topic is to keep: whoever registers from now on looks for such. The lock's release
+ * may run a free_user that destroys the bus. */
 static EVB__COLD int32_t begin_to_retain(evb_bus *bus)
 {
     bool closed;
@@ -75,7 +83,7 @@ int32_t evb__publish_check(struct evb__publish *p, evb_bus *bus, const evb_publi
         evb_publish_opts o;
 
         status = EVB__OPTS_READ(&o, opts);
-        if (status == EVB_OK) status = check_opts(&o, many);
+        if (status == EVB_OK) status = check_opts(bus, &o, many);
         if (status != EVB_OK) return status;
         take_opts(p, &o, many);
         if (evb__unlikely((o.flags & EVB_RETAIN) != 0)) {

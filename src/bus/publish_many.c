@@ -10,7 +10,9 @@
  */
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "bus/persist.h"
 #include "bus/publish.h"
+#include "store/store.h"
 
 #include <string.h>
 
@@ -29,6 +31,8 @@ struct one {
     size_t bytes;                 /* as its draft's */
     uint32_t queues;              /* how many will take it */
     uint32_t committed;
+    uint64_t position; /* of a persisted one */
+    bool persisted;
     bool listeners; /* somebody besides queues */
     bool heard;     /* of them one that counts; only looked at for EVB_MANDATORY */
 };
@@ -99,6 +103,7 @@ static int32_t match_one(struct many *m, uint32_t i)
     for (uint32_t k = 0; status == EVB_OK && k < takers.count; k++)
         status = add_part(m, takers.sink[k], i);
     one->queues = takers.count;
+    one->persisted = takers.persisted || p->stream != NULL || (p->flags & EVB_DURABLE) != 0;
     one->listeners = takers.listeners && draft.delay_ns == 0;
     if ((p->flags & EVB_MANDATORY) != 0) one->heard = one->listeners && evb__target_listens(p->bus, &target);
     evb__takers_free(&takers);
@@ -241,8 +246,79 @@ static void number_messages(struct many *m, uint32_t made)
     m->p.draft.event.sequence = sequence;
 }
 
+static void drop_messages(struct many *m)
+{
+    for (uint32_t i = 0; i < m->n; i++) {
+        if (m->ones[i].message != NULL) evb__message_drop(m->ones[i].message);
+        m->ones[i].message = NULL;
+    }
+}
+
+/* Positions follow each other, in the order of the messages. */
+static void place_messages(struct many *m, uint64_t position)
+{
+    for (uint32_t i = 0; i < m->n; i++) {
+        struct one *one = &m->ones[i];
+
+        if (!one->persisted) continue;
+        one->position = position++;
+        if (one->message != NULL) one->message->event.position = one->position;
+    }
+    m->p.draft.event.position = position - 1;
+}
+
+/* One append for each run of messages of the same stream. */
+static int32_t append_records(struct many *m, evb_record *records, struct evb__append *appends, uint32_t n,
+                              struct evb__persisted *persisted)
+{
+    uint32_t filled = 0, count = 0;
+    int32_t status;
+
+    for (uint32_t i = 0; i < m->n; i++) {
+        const char *stream = m->p.stream != NULL ? m->p.stream : m->msgs[i].topic;
+        struct evb__append *last = count != 0 ? &appends[count - 1] : NULL;
+        struct evb__draft draft;
+
+        if (!m->ones[i].persisted) continue;
+        if (stream[0] == '\0') return EVB_EINVAL; /* as in persist.c */
+        (void)draft_of(m, i, &draft);             /* has been checked */
+        evb__persist_record(&draft, &records[filled]);
+        if (last == NULL || last->n == EVB__FRAME_EVENTS || strcmp(last->stream, stream) != 0) {
+            last = &appends[count++];
+            *last = (struct evb__append){
+                .stream = stream, .expected = EVB_ANY_VERSION, .records = &records[filled]};
+        }
+        last->n++;
+        filled++;
+    }
+    status = evb__persist_all(&m->p, appends, count, persisted);
+    if (status == EVB_OK) place_messages(m, appends[count - 1].position - n + 1);
+    return status;
+}
+
+/* What is persisted of them, in the store, or nothing. */
+static int32_t append_messages(struct many *m, struct evb__persisted *persisted)
+{
+    struct evb__append *appends;
+    evb_record *records;
+    uint32_t n = 0;
+    int32_t status;
+
+    m->p.draft.event.position = 0;
+    for (uint32_t i = 0; i < m->n; i++)
+        if (m->ones[i].persisted) n++;
+    if (n == 0) return EVB_OK;
+    records = evb__alloc(n * sizeof *records, EVB__ALIGN_MIN);
+    appends = evb__alloc(n * sizeof *appends, EVB__ALIGN_MIN);
+    status =
+        records != NULL && appends != NULL ? append_records(m, records, appends, n, persisted) : EVB_ENOMEM;
+    evb__free(appends, n * sizeof *appends);
+    evb__free(records, n * sizeof *records);
+    return status;
+}
+
 /* Messages of events that their topics keep. EVB__RETRY: as in publish.c. */
-static EVB__COLD int32_t make_kept_messages(struct many *m)
+static EVB__COLD int32_t make_kept_messages(struct many *m, struct evb__persisted *persisted)
 {
     struct evb__retained *retained = &m->p.bus->retained;
     int32_t status = EVB_OK;
@@ -260,6 +336,10 @@ static EVB__COLD int32_t make_kept_messages(struct many *m)
     if (status == EVB_OK) status = make_messages(m, &made);
     if (status == EVB_OK) {
         number_messages(m, made);
+        status = append_messages(m, persisted);
+        if (status != EVB_OK) drop_messages(m);
+    }
+    if (status == EVB_OK) {
         for (uint32_t i = 0; i < m->n; i++)
             evb__retained_keep_locked(retained, m->ones[i].message);
     }
@@ -267,14 +347,17 @@ static EVB__COLD int32_t make_kept_messages(struct many *m)
     return status;
 }
 
-static int32_t make_all(struct many *m)
+static int32_t make_all(struct many *m, struct evb__persisted *persisted)
 {
     uint32_t made;
     int32_t status;
 
-    if (evb__unlikely((m->p.flags & EVB_RETAIN) != 0)) return make_kept_messages(m);
+    if (evb__unlikely((m->p.flags & EVB_RETAIN) != 0)) return make_kept_messages(m, persisted);
     status = make_messages(m, &made);
-    if (status == EVB_OK) number_messages(m, made);
+    if (status != EVB_OK) return status;
+    number_messages(m, made);
+    status = append_messages(m, persisted);
+    if (status != EVB_OK) drop_messages(m);
     return status;
 }
 
@@ -285,13 +368,15 @@ static void commit_runs(struct many *m)
         struct one *one = &m->ones[m->parts[i].message];
 
         if (sink == NULL) continue;
-        m->reached += sink->ops->commit(sink, &evb__message_deliveries(one->message)[one->committed++]) ? 1 : 0;
+        m->reached +=
+            sink->ops->commit(sink, &evb__message_deliveries(one->message)[one->committed++]) ? 1 : 0;
     }
 }
 
 /* Announced. */
 static int32_t attempt(struct many *m)
 {
+    struct evb__persisted persisted = {0};
     int32_t status = EVB_OK;
 
     m->count = 0;
@@ -302,12 +387,14 @@ static int32_t attempt(struct many *m)
     status = reserve_runs(m);
     if (status != EVB_OK) return status;
     status = check_mandatory(m);
-    if (status == EVB_OK) status = make_all(m);
+    if (status == EVB_OK) status = make_all(m, &persisted);
     if (status != EVB_OK) {
         undo_runs(m, m->count);
-        return status;
+        return evb__persist_refused(m->p.bus, &persisted, status);
     }
+    evb__persist_wait(m->p.bus, &persisted);
     commit_runs(m);
+    evb__persist_pass(m->p.bus, &persisted);
     return EVB_OK;
 }
 
@@ -322,6 +409,7 @@ static bool tell_one(struct many *m, uint32_t i, uint32_t *ret_called)
     int32_t status;
 
     (void)draft_of(m, i, &draft); /* has been checked */
+    draft.event.position = m->ones[i].position;
     draft.event.sequence = m->ones[i].message != NULL ? m->ones[i].message->event.sequence : 0;
     status = evb__publish_enter(p, evb__bus_hazard(p->bus)); /* not deeper than before */
     if (status != EVB_OK) return false;
@@ -367,7 +455,7 @@ static int32_t publish_all(struct many *m)
     evb__publish_leave(p);
     if (status != EVB_OK) return status;
     if (p->ret_sequence != NULL) *p->ret_sequence = p->draft.event.sequence;
-    if (p->ret_position != NULL) *p->ret_position = 0;
+    if (p->ret_position != NULL) *p->ret_position = p->draft.event.position;
     tell_all(m);
     evb__bus_unref(bus);
     return m->reached > INT32_MAX ? INT32_MAX : (int32_t)m->reached;

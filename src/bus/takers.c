@@ -26,6 +26,10 @@ static EVB__COLD int32_t grow(struct evb__takers *takers)
 
 EVB__INLINE int32_t add(struct evb__takers *takers, struct evb__sink *sink)
 {
+    if (evb__unlikely(sink->ops->reserve == NULL)) { /* no queue: persist.c */
+        takers->persisted = true;
+        return EVB_OK;
+    }
     if (evb__unlikely(takers->count == takers->capacity) && grow(takers) != EVB_OK) return EVB_ENOMEM;
     takers->sink[takers->count++] = sink;
     return EVB_OK;

@@ -2,41 +2,33 @@
 /* Appending: versions, frames, levels; and what a stream and the store have so far. */
 #include "store/store.h"
 
+#include <evbus/bus.h>
+
 #include <string.h>
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "topic/dialect.h"
 
 #define TAIL_RESERVE (2u * EVB__FRAME_HEADER) /* of a segment, for its MARK and its SEAL */
 
-/* What one call of evb_store_append is about. */
-struct order {
-    const char *name;
-    size_t name_size;
-    int64_t expected;
-    const evb_record *records;
-    uint32_t n;
-    uint32_t bytes; /* of the frame */
-    bool ids;       /* every record has one */
-    uint64_t position;
-    int64_t version; /* the last one, or on a conflict what the stream has */
-};
-
-static int32_t measure(const evb_store *store, struct order *o)
+static int32_t measure(const evb_store *store, struct evb__append *a, uint64_t *bytes)
 {
-    uint64_t bytes = EVB__FRAME_HEADER;
+    uint64_t frame = EVB__FRAME_HEADER;
 
-    if (o->n > EVB__FRAME_EVENTS) return EVB_ETOOBIG;
-    o->ids = true;
-    for (uint32_t i = 0; i < o->n; i++) {
+    if (a->n > EVB__FRAME_EVENTS) return EVB_ETOOBIG;
+    a->ids = true;
+    for (uint32_t i = 0; i < a->n; i++) {
         size_t size;
-        int32_t rc = evb__event_measure(&o->records[i], o->name, &size);
+        int32_t rc = evb__event_measure(&a->records[i], a->stream, &size);
 
         if (rc != EVB_OK) return rc;
-        bytes += size;
-        if (bytes > store->max_frame) return EVB_ETOOBIG;
-        if (o->records[i].event_id == NULL) o->ids = false;
+        frame += size;
+        if (frame > store->max_frame) return EVB_ETOOBIG;
+        if (a->records[i].event_id == NULL) a->ids = false;
     }
-    o->bytes = (uint32_t)bytes;
+    a->bytes = (uint32_t)frame;
+    a->name_size = strlen(a->stream);
+    *bytes += frame;
     return EVB_OK;
 }
 
@@ -61,13 +53,15 @@ static bool fits_group(const evb_store *store, size_t bytes)
     return used == 0 || used + bytes <= EVB__GROUP_MAX;
 }
 
-static int32_t group_reserve(struct evb__group *g, size_t bytes)
+static int32_t group_reserve(struct evb__group *g, size_t bytes, uint32_t count)
 {
     size_t room = g->room == 0 ? 4096 : g->room;
+    uint32_t undo_room = g->undo_room == 0 ? 16 : g->undo_room;
     unsigned char *grown;
 
-    if (g->undo_count == g->undo_room) {
-        uint32_t undo_room = g->undo_room == 0 ? 16 : g->undo_room * 2;
+    while (undo_room - g->undo_count < count)
+        undo_room *= 2; /* bounded: so many frames fit into a group */
+    if (undo_room != g->undo_room) {
         struct evb__stream_undo *undo = evb__alloc(undo_room * sizeof *undo, EVB__ALIGN_MIN);
 
         if (undo == NULL) return EVB_ENOMEM;
@@ -89,19 +83,23 @@ static int32_t group_reserve(struct evb__group *g, size_t bytes)
 }
 
 /* Everything that may fail, before anything changes. */
-static int32_t prepare(evb_store *store, const struct order *o, size_t bytes, struct evb__stream **stream)
+static int32_t prepare(evb_store *store, struct evb__append *appends, uint32_t count, size_t bytes)
 {
-    int32_t rc = EVB_OK;
+    int32_t rc = evb__segment_reserve(evb__segment_last(store), count);
 
-    if (*stream == NULL) rc = evb__stream_add(&store->streams, o->name, o->name_size, 0, stream);
-    if (rc == EVB_OK) rc = evb__stream_reserve(*stream, 1);
-    if (rc == EVB_OK) rc = evb__segment_reserve(evb__segment_last(store));
-    if (rc == EVB_OK) rc = group_reserve(&store->groups[store->fill], bytes);
-    return rc;
+    for (uint32_t i = 0; i < count && rc == EVB_OK; i++) {
+        struct evb__append *a = &appends[i];
+
+        if (a->to == NULL) a->to = evb__stream_find(&store->streams, a->stream, a->name_size);
+        if (a->to == NULL) rc = evb__stream_add(&store->streams, a->stream, a->name_size, 0, &a->to);
+        if (rc == EVB_OK) rc = evb__stream_reserve(a->to, count); /* they may all go to it */
+    }
+    return rc == EVB_OK ? group_reserve(&store->groups[store->fill], bytes, count) : rc;
 }
 
-static void encode(evb_store *store, struct order *o, struct evb__stream *stream)
+static void encode(evb_store *store, struct evb__append *o)
 {
+    struct evb__stream *stream = o->to;
     struct evb__segment *segment = evb__segment_last(store);
     struct evb__group *g = &store->groups[store->fill];
     unsigned char *to = g->bytes + g->used;
@@ -116,7 +114,7 @@ static void encode(evb_store *store, struct order *o, struct evb__stream *stream
     uint64_t offset = segment->end_offset;
 
     if (stream->declared != segment->number) {
-        evb__decl_put(to, frame.position, now, stream->version, stream->number, o->name, o->name_size);
+        evb__decl_put(to, frame.position, now, stream->version, stream->number, o->stream, o->name_size);
         to += evb__decl_bytes(o->name_size);
         offset += evb__decl_bytes(o->name_size);
     }
@@ -131,7 +129,7 @@ static void encode(evb_store *store, struct order *o, struct evb__stream *stream
     for (uint32_t i = 0; i < o->n; i++) {
         int64_t time = o->records[i].time_ns != 0 ? o->records[i].time_ns : now;
 
-        to = evb__event_put(to, &o->records[i], o->name);
+        to = evb__event_put(to, &o->records[i], o->stream);
         if (time > segment->max_time) segment->max_time = time;
     }
     evb__assert((size_t)(to - g->bytes) == g->used + (offset - segment->end_offset) + o->bytes);
@@ -173,43 +171,57 @@ static int32_t make_room(evb_store *store, size_t bytes, bool role)
     return rc;
 }
 
-/* Under the lock; role: held. EVB_ECONFLICT with o->version. *ret_wait: it has joined the fill
- * group. */
-static int32_t place_locked(evb_store *store, struct order *o, bool role, bool *ret_wait)
+/* Where the streams are now; what the frames need at most. EVB_ECONFLICT with the version of it. */
+static int32_t look_up(evb_store *store, struct evb__append *appends, uint32_t count, size_t *ret_bytes)
+{
+    uint32_t number = evb__segment_last(store)->number;
+
+    *ret_bytes = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        struct evb__append *a = &appends[i];
+        int64_t version;
+
+        a->to = evb__stream_find(&store->streams, a->stream, a->name_size);
+        version = a->to != NULL ? a->to->version : 0;
+        if (!expected_is(a->expected, version)) {
+            a->version = version;
+            return EVB_ECONFLICT;
+        }
+        if (version > INT64_MAX - (int64_t)EVB__FRAME_EVENTS * count) return EVB_ETOOBIG;
+        *ret_bytes += a->bytes;
+        if (a->to == NULL || a->to->declared != number) *ret_bytes += evb__decl_bytes(a->name_size);
+    }
+    return EVB_OK;
+}
+
+/* Under the lock; role: held. EVB_OK: they have joined the fill group. */
+static int32_t place_locked(evb_store *store, struct evb__append *appends, uint32_t count, bool role)
 {
     for (;;) {
-        struct evb__stream *stream = evb__stream_find(&store->streams, o->name, o->name_size);
-        int64_t version = stream != NULL ? stream->version : 0;
-        size_t bytes = o->bytes;
+        size_t bytes;
         int32_t rc;
 
         if (store->poisoned) return EVB_EPOISONED;
-        if (!expected_is(o->expected, version)) {
-            o->version = version;
-            return EVB_ECONFLICT;
-        }
-        if (version > INT64_MAX - (int64_t)o->n) return EVB_ETOOBIG;
-        if (stream == NULL || stream->declared != evb__segment_last(store)->number)
-            bytes += evb__decl_bytes(o->name_size);
+        rc = look_up(store, appends, count, &bytes);
+        if (rc != EVB_OK) return rc;
         if (!store->rolling && fits_segment(store, bytes) && fits_group(store, bytes)) {
-            rc = prepare(store, o, bytes, &stream);
-            if (rc != EVB_OK) return rc;
-            encode(store, o, stream);
-            *ret_wait = true;
-            return EVB_OK;
+            rc = prepare(store, appends, count, bytes);
+            for (uint32_t i = 0; i < count && rc == EVB_OK; i++)
+                encode(store, &appends[i]);
+            return rc;
         }
         rc = make_room(store, bytes, role);
         if (rc != EVB_OK) return rc;
     }
 }
 
-/* Under the lock, leaves without it: until the level is content. */
-static int32_t settle(evb_store *store, bool role)
+/* Under the lock, leaves without it: until the level is content, or the disk, if `sync`. */
+static int32_t settle(evb_store *store, bool role, bool sync)
 {
     struct evb__waiter me;
     int32_t rc;
 
-    if (store->opts.sync == EVB_SYNC_MEM) {
+    if (store->opts.sync == EVB_SYNC_MEM && !sync) {
         evb__st_rel(&store->last, store->next_position - 1); /* a number that people ask for */
         evb__store_thread_wake_locked(store);
         evb__mutex_unlock(&store->lock);
@@ -221,8 +233,9 @@ static int32_t settle(evb_store *store, bool role)
         evb__mutex_unlock(&store->lock);
         return rc;
     }
+    if (sync) store->groups[store->fill].sync = true;
     rc = evb__commit_wait_locked(store, &me);
-    if (rc == EVB_OK && store->opts.sync == EVB_SYNC_INTERVAL) {
+    if (rc == EVB_OK && store->opts.sync == EVB_SYNC_INTERVAL && !sync) {
         evb__mutex_lock(&store->lock);
         evb__store_thread_wake_locked(store);
         evb__mutex_unlock(&store->lock);
@@ -230,15 +243,24 @@ static int32_t settle(evb_store *store, bool role)
     return rc;
 }
 
-static int32_t append(evb_store *store, struct order *o)
+int32_t evb__store_append_all(evb_store *store, struct evb__append *appends, uint32_t count, bool sync,
+                              struct evb__turns *turns, uint64_t *ret_turn)
 {
-    bool role = store->opts.sync == EVB_SYNC_EACH, wait = false;
-    int32_t rc;
+    bool role = store->opts.sync == EVB_SYNC_EACH;
+    uint64_t bytes = 0;
+    int32_t rc = store->read_only ? EVB_ENOTSUP : EVB_OK;
 
+    for (uint32_t i = 0; i < count && rc == EVB_OK; i++) {
+        rc = measure(store, &appends[i], &bytes);
+        if (count > 1) bytes += evb__decl_bytes(appends[i].name_size);
+        if (rc == EVB_OK && bytes > store->max_frame) rc = EVB_ETOOBIG;
+    }
+    if (rc != EVB_OK) return rc;
     evb__mutex_lock(&store->lock);
     if (role) evb__role_take_locked(store);
-    rc = place_locked(store, o, role, &wait);
-    if (wait) return settle(store, role);
+    rc = place_locked(store, appends, count, role);
+    if (rc == EVB_OK && turns != NULL) *ret_turn = ++turns->drawn;
+    if (rc == EVB_OK) return settle(store, role, sync);
     if (role) evb__role_pass_locked(store);
     evb__mutex_unlock(&store->lock);
     return rc;
@@ -261,9 +283,9 @@ static int32_t wait_for_all(evb_store *store, bool sync)
 }
 
 /* 1: the stream has these very events behind the expected version; 0: it has not. */
-static int32_t same_events(evb_store *store, struct order *o)
+static int32_t same_events(evb_store *store, struct evb__append *o)
 {
-    evb_read_opts from = {.stream = o->name, .from_version = o->expected + 1};
+    evb_read_opts from = {.stream = o->stream, .from_version = o->expected + 1};
     evb_reader *reader;
     evb_record record;
     int32_t rc = evb_store_read(store, &from, &reader);
@@ -286,7 +308,7 @@ static int32_t same_events(evb_store *store, struct order *o)
 }
 
 /* After a conflict at an exact version. */
-static int32_t append_again(evb_store *store, struct order *o, uint32_t *ret_flags)
+static int32_t append_again(evb_store *store, struct evb__append *o, uint32_t *ret_flags)
 {
     int64_t version = o->version;
     int32_t rc;
@@ -295,7 +317,7 @@ static int32_t append_again(evb_store *store, struct order *o, uint32_t *ret_fla
     rc = wait_for_all(store, false);
     if (rc == EVB_OK) rc = same_events(store, o);
     if (rc == 0) {
-        o->version = evb_store_version(store, o->name);
+        o->version = evb_store_version(store, o->stream);
         return EVB_ECONFLICT;
     }
     if (rc < 0) return rc;
@@ -305,7 +327,7 @@ static int32_t append_again(evb_store *store, struct order *o, uint32_t *ret_fla
 
 /* ---- the calls ---- */
 
-static void fill_result(evb_append_result *ret, const struct order *o, uint32_t flags, bool conflict)
+static void fill_result(evb_append_result *ret, const struct evb__append *o, uint32_t flags, bool conflict)
 {
     evb_append_result result = {
         .flags = flags, .position = conflict ? 0 : o->position, .version = o->version};
@@ -318,11 +340,25 @@ static void fill_result(evb_append_result *ret, const struct order *o, uint32_t 
     memcpy(ret, &result, size);
 }
 
+static bool topics_are_valid(const evb_record *records, uint32_t n)
+{
+    const struct evb__dialect *dialect = evb__dialect(EVB_TOPICS_DOT);
+
+    for (uint32_t i = 0; i < n; i++) {
+        const char *topic = records[i].topic;
+
+        if (topic == NULL || evb__topic_check(dialect, topic, strnlen(topic, EVB__NAME_MAX + 1)) != EVB_OK)
+            return false;
+    }
+    return true;
+}
+
 int32_t evb_store_append(evb_store *store, const char *stream, int64_t expected_version,
                          const evb_record *records, uint32_t n, evb_append_result *ret_result)
 {
-    struct order o = {.name = stream, .expected = expected_version, .records = records, .n = n};
+    struct evb__append o = {.stream = stream, .expected = expected_version, .records = records, .n = n};
     uint32_t flags = 0;
+    size_t size;
     int32_t rc = evb__store_enter(store);
 
     if (rc != EVB_OK) return rc;
@@ -330,12 +366,12 @@ int32_t evb_store_append(evb_store *store, const char *stream, int64_t expected_
         return EVB_EINVAL;
     if (ret_result != NULL && ret_result->struct_size != 0 && ret_result->struct_size < 2 * sizeof(uint32_t))
         return EVB_EINVAL;
-    o.name_size = strnlen(stream, EVB__STREAM_NAME_MAX + 1);
-    if (o.name_size == 0 || o.name_size > EVB__STREAM_NAME_MAX) return EVB_EINVAL;
+    size = strnlen(stream, EVB__STREAM_NAME_MAX + 1);
+    if (size == 0 || size > EVB__STREAM_NAME_MAX) return EVB_EINVAL;
     if (store->read_only) return EVB_ENOTSUP;
-    rc = measure(store, &o);
-    if (rc != EVB_OK) return rc;
-    rc = append(store, &o);
+    if (n > EVB__FRAME_EVENTS) return EVB_ETOOBIG;
+    if (!topics_are_valid(records, n)) return EVB_EINVAL;
+    rc = evb__store_append_all(store, &o, 1, false, NULL, NULL);
     if (rc == EVB_EIO) evb__store_tell(store);
     if (rc == EVB_ECONFLICT) rc = append_again(store, &o, &flags);
     if (rc == EVB_OK || rc == EVB_ECONFLICT) fill_result(ret_result, &o, flags, rc != EVB_OK);

@@ -270,8 +270,7 @@ int32_t evb__event_measure(const evb_record *record, const char *stream, size_t 
     if (record->key == NULL && record->key_len != 0) return EVB_EINVAL;
     if (record->flags != 0 || record->reserved0 != 0) return EVB_EINVAL;
     topic_size = strnlen(record->topic, EVB__NAME_MAX + 1);
-    if (evb__topic_check(evb__dialect(EVB_TOPICS_DOT), record->topic, topic_size) != EVB_OK)
-        return EVB_EINVAL;
+    if (topic_size > EVB__NAME_MAX) return EVB_EINVAL;
     if (record->key_len > EVB__RECORD_KEY_MAX || record->size > UINT32_MAX / 2) return EVB_ETOOBIG;
     if (record->event_id != NULL) meta += EVB__EVENT_ID;
     if (record->time_ns != 0) meta += 8;

@@ -71,8 +71,7 @@ static void close_files(evb_store *store)
 
 /* ---- a new store ---- */
 
-/* What an interrupted creation has left in seg: at most one file, and no frame in it. */
-static int32_t check_leftover(evb_store *store)
+int32_t evb__store_leftover(evb_store *store)
 {
     const struct evb__files *files = evb__files();
     struct evb__recovery r = {.store = store, .fd = -1};
@@ -109,7 +108,7 @@ static int32_t create_store(evb_store *store)
     int32_t fd = -1, rc = evb__dir_make(evb__path(&path, store->dir, "seg"));
 
     if (rc == EVB_OK) rc = evb__dir_make(evb__path(&path, store->dir, "snap"));
-    if (rc == EVB_OK) rc = check_leftover(store);
+    if (rc == EVB_OK) rc = evb__store_leftover(store);
     if (rc != EVB_OK) return rc;
     evb__put64(store->format.uuid, evb__rng_seed_random());
     evb__put64(store->format.uuid + 8, evb__rng_seed_random());

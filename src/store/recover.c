@@ -79,7 +79,7 @@ static int32_t apply_data(evb_store *store, struct evb__segment *segment, const 
     if (store->salvaged ? frame->version <= stream->version : frame->version != stream->version + 1)
         return EVB_ECORRUPT;
     rc = evb__stream_reserve(stream, 1);
-    if (rc == EVB_OK) rc = evb__segment_reserve(segment);
+    if (rc == EVB_OK) rc = evb__segment_reserve(segment, 1);
     if (rc != EVB_OK) return rc;
     evb__segment_note(segment, offset, frame->position);
     rc = look_at_events(segment, frame, bytes);
@@ -181,8 +181,7 @@ static bool follows(const evb_store *store, const struct evb__segment_header *h)
            h->prev_end == last->end_position && h->prev_crc == last->last_crc;
 }
 
-/* The last file has no header: it was being made, unless there is something behind. 1: half made. */
-static int32_t half_made(struct evb__recovery *r, uint64_t base, int32_t fd, uint64_t size)
+int32_t evb__half_made(struct evb__recovery *r, uint64_t base, int32_t fd, uint64_t size)
 {
     uint64_t covered;
     uint32_t salt;
@@ -261,7 +260,7 @@ static int32_t load_open_segment(struct evb__recovery *r, uint64_t base, int32_t
     if (size < 0) return (int32_t)size;
     rc = evb__segment_header_read(fd, &header);
     if (rc == EVB_ECORRUPT && last) {
-        rc = half_made(r, base, fd, (uint64_t)size);
+        rc = evb__half_made(r, base, fd, (uint64_t)size);
         if (rc < 0) return rc;
         if (rc == 1)
             return store->segment_count == 0 || evb__segment_last(store)->end_position == base

@@ -35,6 +35,10 @@ int32_t evb__apply(evb_store *store, struct evb__segment *segment, const struct 
 /* EVB_ECORRUPT: neither copy is one. */
 int32_t evb__segment_header_read(int32_t fd, struct evb__segment_header *ret);
 
+/* The last file has no header: it was being made, unless there is something behind, or an index says
+ * so. 1: half made. Moves r->scan. */
+int32_t evb__half_made(struct evb__recovery *r, uint64_t base, int32_t fd, uint64_t size);
+
 /* The files in seg, into r->bases. */
 int32_t evb__segments_list(struct evb__recovery *r);
 void evb__recovery_end(struct evb__recovery *r);

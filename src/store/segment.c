@@ -87,12 +87,14 @@ int32_t evb__segment_push(evb_store *store, struct evb__segment *segment)
 
 /* ---- landmarks ---- */
 
-int32_t evb__segment_reserve(struct evb__segment *segment)
+int32_t evb__segment_reserve(struct evb__segment *segment, uint32_t more)
 {
-    uint32_t room = segment->mark_room == 0 ? 16 : segment->mark_room * 2;
+    uint32_t room = segment->mark_room == 0 ? 16 : segment->mark_room;
     struct evb__landmark *marks;
 
-    if (segment->mark_count < segment->mark_room) return EVB_OK;
+    while (room - segment->mark_count < more)
+        room *= 2; /* bounded by the bytes of a segment */
+    if (room == segment->mark_room) return EVB_OK;
     marks = evb__alloc(room * sizeof *marks, EVB__ALIGN_MIN);
     if (marks == NULL) return EVB_ENOMEM;
     if (segment->mark_count != 0) memcpy(marks, segment->marks, segment->mark_count * sizeof *marks);

@@ -32,6 +32,7 @@
 #include "store/format.h"
 #include "store/scan.h"
 #include "store/streams.h"
+#include "store/turns.h"
 
 #define EVB__SEGMENT_MIN      (16u * 1024)
 #define EVB__SEGMENT_MAX      (UINT32_C(1) << 30)
@@ -148,11 +149,40 @@ int32_t evb__store_lock(const char *dir, bool create, int32_t *ret_fd);
 void evb__store_unref(evb_store *store);
 /* A struct with the defaults, not opened. */
 int32_t evb__store_make(const char *dir, evb_store **ret_store);
+/* There is no META. EVB_OK: nor anything else but what an interrupted creation leaves in seg: at most
+ * one file, and no frame in it. EVB_ECORRUPT: META has been lost. */
+int32_t evb__store_leftover(evb_store *store);
 /* META into store->format. */
 int32_t evb__store_meta(evb_store *store);
 /* A bus or a registry uses it: closing it answers EVB_EBUSY. */
 void evb__store_hold(evb_store *store);
 void evb__store_release(evb_store *store);
+
+/* ---- append.c ---- */
+
+/* Records for one stream: one frame. */
+struct evb__append {
+    const char *stream; /* 1 to 255 bytes */
+    int64_t expected;   /* version, or EVB_ANY_VERSION .. */
+    const evb_record *records;
+    uint32_t n;
+
+    uint64_t position; /* filled in: of the last record */
+    int64_t version;   /* likewise; on EVB_ECONFLICT what the stream has */
+
+    size_t name_size; /* append.c's */
+    uint32_t bytes;   /* of the frame */
+    bool ids;         /* every record has one */
+    struct evb__stream *to;
+};
+
+/* Several appends with one write and one sync, at positions without a gap; all or none, but that a crash
+ * may leave a beginning of them. Together at most a quarter of a segment, names included: EVB_ETOOBIG.
+ * Any name of up to 255 bytes is a topic. sync: durable when it returns, whatever the level. turns: may
+ * be NULL; where *ret_turn is then set, the turn is to be waited for and passed, also after an error. On
+ * EVB_EIO evb__store_tell is the caller's. */
+int32_t evb__store_append_all(evb_store *store, struct evb__append *appends, uint32_t count, bool sync,
+                              struct evb__turns *turns, uint64_t *ret_turn);
 
 /* ---- segment.c ---- */
 struct evb__segment *evb__segment_last(const evb_store *store);
@@ -162,8 +192,8 @@ struct evb__segment *evb__segment_by_number(const evb_store *store, uint32_t num
 struct evb__segment *evb__segment_make(const struct evb__segment_header *header);
 void evb__segment_free(struct evb__segment *segment);
 int32_t evb__segment_push(evb_store *store, struct evb__segment *segment);
-/* Room for one more landmark, so that noting a frame cannot fail. */
-int32_t evb__segment_reserve(struct evb__segment *segment);
+/* Room for so many more landmarks, so that noting a frame cannot fail. */
+int32_t evb__segment_reserve(struct evb__segment *segment, uint32_t more);
 void evb__segment_note(struct evb__segment *segment, uint64_t offset, uint64_t position);
 /* Makes the file of a new last segment, durable, and opens it. The role's; the segment is not in the
  * list. */

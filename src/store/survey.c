@@ -102,20 +102,35 @@ static int32_t take_frame(struct evb__survey *s, const struct evb__frame *frame,
 
 /* ---- one segment ---- */
 
-/* The header of the segment behind this one. EVB_ENOTFOUND, EVB_ECORRUPT: there is none. */
+/* The header of the segment behind this one; number 0: it was still being made, and only its name
+ * says where this one ends. EVB_ENOTFOUND, EVB_ECORRUPT: there is none. */
 static int32_t next_header(struct evb__survey *s, struct evb__segment_header *ret)
 {
     const struct evb__files *files = evb__files();
     struct evb__path path;
+    uint64_t base;
+    int64_t size;
     int32_t fd, rc;
 
     if (s->index + 1 >= s->count) return EVB_ENOTFOUND;
-    fd = files->open(evb__segment_path(&path, s->store->dir, s->r.bases[s->index + 1], "seg"), EVB__FILE_READ,
-                     files->arg);
+    base = s->r.bases[s->index + 1];
+    fd = files->open(evb__segment_path(&path, s->store->dir, base, "seg"), EVB__FILE_READ, files->arg);
     if (fd < 0) return fd;
     rc = evb__segment_header_read(fd, ret);
+    if (rc == EVB_ECORRUPT && s->index + 2 == s->count) {
+        size = files->size(fd, files->arg);
+        rc = size < 0 ? (int32_t)size : evb__half_made(&s->r, base, fd, (uint64_t)size);
+        *ret = (struct evb__segment_header){.base = base, .prev_end = base};
+        if (rc >= 0) rc = rc == 1 ? EVB_OK : EVB_ECORRUPT;
+    }
     (void)files->close(fd, files->arg);
     return rc;
+}
+
+/* Everything up to the next segment is there, as that one has it. */
+static bool is_followed_by(const struct evb__survey *s, const struct evb__segment_header *next)
+{
+    return s->expected == next->prev_end && (next->number == 0 || s->last_crc == next->prev_crc);
 }
 
 /* The tail, at a place where no frame is: 1: damage; 0: a clean end or a torn one, whose bytes are
@@ -171,8 +186,7 @@ static int32_t walk(struct evb__survey *s, const struct evb__segment_header *nex
         if (rc == EVB_EEMPTY && offset >= covered) break;
         if (rc != EVB_ECORRUPT && rc != EVB_EEMPTY) return rc;
         if (!behind) {
-            if (next != NULL && s->expected == next->prev_end && s->last_crc == next->prev_crc)
-                break; /* all of it */
+            if (next != NULL && is_followed_by(s, next)) break;
             rc = last ? judge(s, covered) : 1;
             if (rc < 0) return rc;
             if (rc == 0) break;
@@ -200,18 +214,10 @@ static int32_t survey_file(struct evb__survey *s, int32_t fd, bool last)
     rc = size < 0 ? (int32_t)size : evb__segment_header_read(fd, &s->header);
 
     if (rc == EVB_ECORRUPT || (rc == EVB_OK && s->header.base != base)) {
-        evb__scan_start(&s->r.scan, fd, 0, EVB__SEGMENT_MAX, EVB__SEGMENT_HEADER, (uint64_t)size);
-        rc = last && s->header.base != base
-                 ? (size <= (int64_t)EVB__SEGMENT_HEADER ? 1 : evb__scan_zeros(&s->r.scan))
+        rc = rc == EVB_ECORRUPT && last && base == s->expected
+                 ? evb__half_made(&s->r, base, fd, (uint64_t)size)
                  : 0;
-        if (rc == 1 && base == s->expected) { /* it was being made, unless an index knows better */
-            uint64_t covered;
-            uint32_t salt;
-
-            rc = evb__index_covers(s->store, base, &salt, &covered);
-            if (rc == EVB_OK && covered <= EVB__SEGMENT_HEADER) return EVB_OK;
-        }
-        if (rc >= 0) found_damage(s, base, 0, base);
+        if (rc == 0) found_damage(s, base, 0, base);
         return rc < 0 ? rc : EVB_OK;
     }
     if (rc != EVB_OK) return rc;
@@ -231,8 +237,8 @@ static int32_t survey_file(struct evb__survey *s, int32_t fd, bool last)
     s->findings[s->index].end_position = s->expected;
     if ((s->header.flags & EVB__SEGMENT_SALVAGED) != 0 && !last) return EVB_OK; /* gaps are known here */
     if (last ? s->sealed
-             : !has_next || s->expected != next.prev_end || s->last_crc != next.prev_crc ||
-                   next.number != s->header.number + 1)
+             : !has_next || !is_followed_by(s, &next) ||
+                   (next.number != 0 && next.number != s->header.number + 1))
         found_damage(s, base, s->r.scan.offset, s->expected);
     return EVB_OK;
 }
@@ -264,6 +270,10 @@ static int32_t survey_meta(struct evb__survey *s)
 
     if (rc != EVB_ECORRUPT && rc != EVB_ENOTFOUND) return rc;
     if (s->r.count == 0) return rc;
+    if (rc == EVB_ENOTFOUND) {
+        rc = evb__store_leftover(s->store);
+        if (rc != EVB_ECORRUPT) return rc == EVB_OK ? EVB_ENOTFOUND : rc; /* the next open begins it anew */
+    }
     found_bad_file(s, "META");
     s->meta_damaged = true;
     for (uint32_t i = 0; i < s->r.count; i++) {

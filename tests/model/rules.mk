@@ -7,8 +7,10 @@
 #
 # A new unit: its sources in MODEL_UNIT_<name>, its shapes in shapes_<name>.c.
 
-# The whole bus, and what its shapes share.
-MODEL_BUS := tests/model/bus_shape.c src/base/opts.c src/base/reader.c $(sort $(wildcard src/bus/*.c src/topic/*.c))
+# The whole bus, without a store.
+MODEL_BUS_ITSELF := tests/model/no_store.c src/store/turns.c $(sort $(wildcard src/bus/*.c src/topic/*.c))
+# And what its shapes share.
+MODEL_BUS := tests/model/bus_shape.c src/base/opts.c src/base/reader.c $(MODEL_BUS_ITSELF)
 
 MODEL_UNIT_reader   := src/base/reader.c
 MODEL_UNIT_bus_call := $(MODEL_BUS)
@@ -37,7 +39,7 @@ MODEL_UNIT_queue_credit  := src/base/reader.c
 MODEL_UNIT_queue_mailbox := $(MODEL_RING)
 
 # A whole queue on a bus; three of its files stand in its shapes.
-MODEL_UNIT_queue_wake := $(MODEL_RING) $(sort $(wildcard src/bus/*.c src/topic/*.c)) \
+MODEL_UNIT_queue_wake := $(MODEL_RING) $(MODEL_BUS_ITSELF) \
 	$(filter-out $(addprefix src/queue/,intake.c pull.c worker.c),$(sort $(wildcard src/queue/*.c)))
 
 # Test code in gnu11 (statement expressions), without -Wpedantic. The slots are few and shallow, so that a pass over them stays short.

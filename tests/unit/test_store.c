@@ -128,6 +128,7 @@ TEST(the_same_events_appended_again_at_the_same_version_are_a_success_and_there_
 TEST(what_is_out_of_range_is_refused_and_nothing_happens)
 {
     static char longest[300], big[5000];
+    static const char *const no_topics[] = {"", "a..b", "a.*", "a.>", longest};
     evb_store *store = open_with(&(evb_store_opts){.segment_bytes = 16384}), *other = NULL;
     evb_record good = {.topic = "t"}, bad;
     evb_record many[70];
@@ -143,6 +144,10 @@ TEST(what_is_out_of_range_is_refused_and_nothing_happens)
     FAILS(evb_store_append(store, "s", 0, &good, 1, &(evb_append_result){.struct_size = 4}), EVB_EINVAL);
     bad = (evb_record){.topic = NULL};
     FAILS(evb_store_append(store, "s", 0, &bad, 1, NULL), EVB_EINVAL);
+    for (size_t i = 0; i < sizeof no_topics / sizeof no_topics[0]; i++) {
+        bad = (evb_record){.topic = no_topics[i]};
+        FAILS(evb_store_append(store, "s", 0, &bad, 1, NULL), EVB_EINVAL);
+    }
     bad = (evb_record){.topic = "t", .data = big, .size = 4096};
     FAILS(evb_store_append(store, "s", 0, &bad, 1, NULL), EVB_ETOOBIG);
     for (int i = 0; i < 70; i++)
