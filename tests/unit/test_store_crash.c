@@ -90,8 +90,12 @@ static const char *check(struct fault_fs *image, const struct fault_fs_point *at
 {
     const struct life *life = arg;
     uint32_t end, again;
-    const char *what = look(at, &life->opts, 0, &end);
+    const char *what = NULL;
+    int32_t verified = evb_store_verify("/d", NULL); /* no power cut is damage */
 
+    if (verified != EVB_OK && verified != EVB_ENOTFOUND)
+        what = fault_fs_wrong("verify answers %s", evb_err_name(verified));
+    if (what == NULL) what = look(at, &life->opts, 0, &end);
     if (what == NULL) what = look(at, &life->opts, 3, &again);
     if (what == NULL && again != end + 3)
         what = fault_fs_wrong("%u appends, then %u more, then %u", end, 3u, again);
