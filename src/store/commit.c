@@ -197,9 +197,9 @@ static int32_t zeros_ahead(evb_store *store, uint64_t from, uint64_t to)
     return files->datasync(store->fd, files->arg);
 }
 
-/* Makes the file longer than the frames need now, so that the next commits need not. What cannot be
- * had ahead may still do for this group: only the write itself says that there is no room. */
-static int32_t grow_file(evb_store *store, uint64_t end)
+/* Makes the file longer than the frames in [offset, end) need, so that the next commits need not. What
+ * cannot be had ahead may still do for this group: only the write itself says that there is no room. */
+static int32_t grow_file(evb_store *store, uint64_t offset, uint64_t end)
 {
     const struct evb__files *files = evb__files();
     uint64_t chunk = end / 4, to;
@@ -212,8 +212,9 @@ static int32_t grow_file(evb_store *store, uint64_t end)
     if (to > store->opts.segment_bytes) to = store->opts.segment_bytes;
     if (to < end) to = end;
     if ((store->opts.flags & EVB_STORE_ZERO_FILL) != 0) {
-        rc = zeros_ahead(store, store->allocated, to);
-        if (rc != EVB_OK && rc != EVB_ENOSPC) return rc;
+        /* `allocated` stays behind when there was no room: between it and the group lie frames. */
+        rc = zeros_ahead(store, store->allocated > offset ? store->allocated : offset, to);
+        if (rc != EVB_OK && rc != EVB_ENOSPC && rc != EVB_ETOOBIG) return rc;
     } else {
         rc = files->allocate(store->fd, store->allocated, to - store->allocated, files->arg);
         if (rc == EVB_ENOTSUP || rc == EVB_EINVAL) store->no_allocate = true;
@@ -246,7 +247,7 @@ static int32_t write_group(evb_store *store, struct evb__group *group, bool sync
     *ret_final = true;
     if (group->used != 0) {
         seal_frames(store, group);
-        rc = grow_file(store, group->offset + group->used);
+        rc = grow_file(store, group->offset, group->offset + group->used);
         if (rc == EVB_OK) rc = evb__pwrite_full(store->fd, group->bytes, group->used, group->offset);
         *ret_final = rc != EVB_ENOSPC && rc != EVB_ETOOBIG;
     }
