@@ -18,7 +18,8 @@ MODEL_UNIT_bus_free := $(MODEL_BUS)
 MODEL_UNIT_bus_wait := $(MODEL_BUS)
 MODEL_UNIT_request  := $(MODEL_BUS)
 MODEL_UNITS         := reader bus_call bus_free bus_wait request ring_spsc ring_seq ring_swap ring_wait \
-	pool_strand pool_idle pool_lock queue_bias queue_credit queue_mailbox queue_wake
+	pool_strand pool_idle pool_lock queue_bias queue_credit queue_mailbox queue_wake \
+	store_turns
 
 # The rings, whole, for each of their units.
 MODEL_RING := src/base/opts.c src/base/reader.c $(sort $(wildcard src/ring/*.c))
@@ -37,6 +38,9 @@ MODEL_UNIT_pool_lock   := src/ring/eventcount.c
 MODEL_UNIT_queue_bias    := src/base/reader.c
 MODEL_UNIT_queue_credit  := src/base/reader.c
 MODEL_UNIT_queue_mailbox := $(MODEL_RING)
+
+# Stands in its shapes, and needs nothing else.
+MODEL_UNIT_store_turns := src/base/reader.c
 
 # A whole queue on a bus; three of its files stand in its shapes.
 MODEL_UNIT_queue_wake := $(MODEL_RING) $(MODEL_BUS_ITSELF) \
