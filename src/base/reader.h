@@ -90,6 +90,7 @@ struct evb__self {
     uint32_t callbacks; /* hooks, free_user, iteration callbacks of this thread: waiting is refused inside */
     void *deferred;     /* buses destroyed inside a callback, finished when the outermost returns */
     bool no_memory;     /* evb__alloc_pause */
+    bool quiet;         /* what there is to log waits: others wait for this thread (bus/persist.c) */
     void *worker;       /* of a pool, pool/pool.h; NULL: none of ours */
     const void *serves; /* a bus, one of whose queues' handlers runs here; NULL: none */
     void *owed;         /* a mark that gave way to the thread's own, see bus.c */

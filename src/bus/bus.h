@@ -167,6 +167,8 @@ struct evb__sink_ops {
     void (*ref)(struct evb__sink *sink);
     void (*unref)(struct evb__sink *sink);             /* may free it */
     const char *(*name)(const struct evb__sink *sink); /* for ret_refused */
+    /* What commits have left to be logged, as evb__self()->quiet asked for it. NULL: nothing ever is. */
+    void (*report)(struct evb__sink *sink);
 };
 
 struct evb__sink {

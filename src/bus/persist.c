@@ -138,12 +138,16 @@ int32_t evb__persist_event(struct evb__publish *p, struct evb__persisted *ret)
 
 void evb__persist_wait(evb_bus *bus, const struct evb__persisted *persisted)
 {
-    if (persisted->turn != 0) evb__turns_wait(&bus->persist.turns, persisted->turn);
+    if (persisted->turn == 0) return;
+    evb__turns_wait(&bus->persist.turns, persisted->turn);
+    evb__self()->quiet = true;
 }
 
 void evb__persist_pass(evb_bus *bus, const struct evb__persisted *persisted)
 {
-    if (persisted->turn != 0) evb__turns_pass(&bus->persist.turns);
+    if (persisted->turn == 0) return;
+    evb__self()->quiet = false;
+    evb__turns_pass(&bus->persist.turns);
 }
 
 int32_t evb__persist_refused(evb_bus *bus, const struct evb__persisted *persisted, int32_t status)

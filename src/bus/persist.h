@@ -46,6 +46,12 @@ void evb__persist_pass(evb_bus *bus, const struct evb__persisted *persisted);
 /* After an append that was refused, not under a lock; status comes back. */
 int32_t evb__persist_refused(evb_bus *bus, const struct evb__persisted *persisted, int32_t status);
 
+/* After the turn. */
+EVB__INLINE void evb__sink_report(struct evb__sink *sink)
+{
+    if (sink->ops->report != NULL) sink->ops->report(sink);
+}
+
 /* The record of a draft, which keeps what it points to. */
 void evb__persist_record(const struct evb__draft *draft, evb_record *ret);
 

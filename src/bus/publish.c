@@ -240,6 +240,8 @@ static int32_t hand_over(struct evb__publish *p, struct evb__takers *takers, boo
     for (uint32_t i = 0; i < takers->count; i++)
         taken += takers->sink[i]->ops->commit(takers->sink[i], &deliveries[i]) ? 1 : 0;
     evb__persist_pass(p->bus, &persisted);
+    for (uint32_t i = 0; evb__unlikely(takers->persisted) && i < takers->count; i++)
+        evb__sink_report(takers->sink[i]);
     *ret_message = keep ? message : NULL;
     *ret_taken = taken;
     return EVB_OK;

@@ -373,6 +373,13 @@ static void commit_runs(struct many *m)
     }
 }
 
+static void report_runs(struct many *m)
+{
+    for (uint32_t i = 0; i < m->count; i++)
+        if (m->parts[i].sink != NULL && (i == 0 || m->parts[i].sink != m->parts[i - 1].sink))
+            evb__sink_report(m->parts[i].sink);
+}
+
 /* Announced. */
 static int32_t attempt(struct many *m)
 {
@@ -395,6 +402,7 @@ static int32_t attempt(struct many *m)
     evb__persist_wait(m->p.bus, &persisted);
     commit_runs(m);
     evb__persist_pass(m->p.bus, &persisted);
+    if (persisted.turn != 0) report_runs(m);
     return EVB_OK;
 }
 

@@ -333,7 +333,17 @@ static const char *name_of(const struct evb__sink *sink)
     return queue_of(sink)->name;
 }
 
-#define SINK_OPS      .wait = wait_for_room, .ref = sink_ref, .unref = sink_unref, .name = name_of
+static void sink_report(struct evb__sink *sink)
+{
+    struct evb__queue *q = queue_of(sink);
+
+    evb__queue_lock(q);
+    evb__queue_unlock(q);
+}
+
+/* An expired event of any queue may have become a dead letter. */
+#define SINK_OPS                                                                                             \
+    .wait = wait_for_room, .ref = sink_ref, .unref = sink_unref, .name = name_of, .report = sink_report
 #define RESERVING_OPS SINK_OPS, .reserve = sink_reserve, .undo = sink_undo, .commit = sink_commit
 #define NEWEST_OPS                                                                                           \
     SINK_OPS, .reserve = sink_reserve_nothing, .undo = sink_undo_nothing, .commit = sink_commit_newest

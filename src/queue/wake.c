@@ -80,9 +80,11 @@ void evb__queue_look_locked(struct evb__queue *q, struct evb__wakes *wakes)
     }
     if (wakes->pullers) (void)evb__add_rel(&q->pull_epoch, 1); /* pairs with the load of who goes to sleep */
     wakes->room = q->room;
+    q->room = false;
+    wakes->buried = wakes->dropped = wakes->stuck = 0;
+    if (evb__likely((q->buried | q->dropped | q->stuck) == 0) || evb__self()->quiet) return;
     wakes->buried = q->buried;
     wakes->dropped = q->dropped;
-    q->room = false;
     wakes->stuck = q->stuck;
     q->buried = q->dropped = q->stuck = 0;
 }

@@ -125,9 +125,10 @@ static const char *name_of(const struct evb__sink *sink)
     return ((const struct fake *)(const void *)sink)->name;
 }
 
-static const struct evb__sink_ops plain = {NULL, reserve, undo, commit, wait_for_room, ref, unref, name_of};
-static const struct evb__sink_ops filtering = {wants,         reserve, undo,  commit,
-                                               wait_for_room, ref,     unref, name_of};
+static const struct evb__sink_ops plain = {NULL, reserve, undo,    commit, wait_for_room,
+                                           ref,  unref,   name_of, NULL};
+static const struct evb__sink_ops filtering = {wants, reserve, undo,    commit, wait_for_room,
+                                               ref,   unref,   name_of, NULL};
 
 static void gone(void *sink)
 {

@@ -366,6 +366,40 @@ TEST(a_queue_gets_the_events_of_many_publishers_in_the_order_of_their_positions)
     end();
 }
 
+static uint32_t told;
+
+static void publish_of_drops(int32_t level, const char *name, const char *line, void *user)
+{
+    (void)level;
+    (void)line;
+    (void)user;
+    if (strcmp(name, "messages_dropped") != 0) return;
+    told++;
+    EQ(publish("p.log", "dropped", NULL), 0);
+    FAILS(publish("p.a", "again", &(evb_publish_opts){.flags = EVB_MANDATORY, .key_len = 1}), EVB_EINVAL);
+}
+
+/* User code that publishes would wait for the turn of the very publish that has called it. */
+TEST(what_a_publish_has_to_log_is_logged_when_its_turn_is_over)
+{
+    const evb_message two[] = {{.topic = "p.a", .data = "3", .size = 1},
+                               {.topic = "p.a", .data = "4", .size = 1}};
+
+    begin();
+    subscribe("p.a", (evb_sub_opts){.capacity = 2, .overflow = EVB_OVERFLOW_DROP_OLDEST});
+    evb_set_log(publish_of_drops, NULL, EVB_LOG_WARN);
+    told = 0;
+    for (uint32_t i = 0; i < 3; i++)
+        EQ(publish("p.a", "x", NULL), 1);
+    EQ(told, 1);
+    EQ(evb_publish_many(bus, two, 2, NULL), 2);
+    EQ(told, 2);
+    evb_set_log(NULL, NULL, EVB_LOG_WARN);
+    EQ(take(), 5);
+    EQ(take(), 6);
+    end();
+}
+
 /* ---- memory ---- */
 
 static void all_calls(void *arg)
@@ -407,6 +441,7 @@ int main(int argc, char **argv)
         EACH(many_events_are_one_write_and_one_sync_at_positions_in_their_order),
         EACH(many_events_that_the_store_can_never_take_at_once_are_refused_whole),
         EACH(a_queue_gets_the_events_of_many_publishers_in_the_order_of_their_positions),
+        EACH(what_a_publish_has_to_log_is_logged_when_its_turn_is_over),
         EACH(a_refused_allocation_leaves_everything_as_it_was),
     };
 

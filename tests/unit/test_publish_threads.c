@@ -108,8 +108,8 @@ static const char *name_of(const struct evb__sink *sink)
 }
 
 static const struct evb__sink_ops ops[] = {
-    {wants, reserve, undo, commit, wait_for_room, ref, unref, name_of},
-    {NULL, reserve, undo, commit, wait_for_room, ref, unref, name_of},
+    {wants, reserve, undo, commit, wait_for_room, ref, unref, name_of, NULL},
+    {NULL, reserve, undo, commit, wait_for_room, ref, unref, name_of, NULL},
 };
 
 static void gone(void *sink)
