@@ -2,12 +2,14 @@
 /* splitmix64, and a seed from the system. */
 #include "base/rng.h"
 
+#include "base/atomic.h"
 #include "base/clock.h"
 
 #if defined(__linux__)
 #include <errno.h>
 #include <sys/random.h>
 #endif
+#include <stdbool.h>
 #include <unistd.h>
 
 void evb__rng_init(struct evb__rng *rng, uint64_t seed)
@@ -39,20 +41,38 @@ uint64_t evb__rng_below(struct evb__rng *rng, uint64_t bound)
     return r % bound;
 }
 
-uint64_t evb__rng_seed_random(void)
+static bool ask_system(uint64_t *ret)
 {
-    uint64_t seed;
-    struct evb__rng mixed;
-
 #if defined(__linux__)
     int saved = errno;
     /* Does not wait for the entropy pool at boot: a seed that is merely different each time is enough then.
      */
-    ssize_t got = getrandom(&seed, sizeof seed, GRND_NONBLOCK);
+    ssize_t got = getrandom(ret, sizeof *ret, GRND_NONBLOCK);
 
     errno = saved;
-    if (got == (ssize_t)sizeof seed) return seed;
+    return got == (ssize_t)sizeof *ret;
+#else
+    (void)ret;
+    return false;
 #endif
+}
+
+static EVB__ATOMIC(const struct evb__seed_source *) seed_source; /* NULL: the system */
+
+void evb__seed_set(const struct evb__seed_source *source)
+{
+    evb__st_rel(&seed_source, source); /* release: its fields come first; pairs with evb__rng_seed_random */
+}
+
+uint64_t evb__rng_seed_random(void)
+{
+    const struct evb__seed_source *source = evb__ld_acq(&seed_source); /* pairs with evb__seed_set */
+    struct evb__rng mixed;
+    uint64_t seed;
+
+    if (source != NULL) return source->next_seed(source->arg);
+
+    if (ask_system(&seed)) return seed;
     /* No getrandom: time, process and the address of a local (moved by the kernel) through the generator's
      * mixer. */
     seed = (uint64_t)evb__clock_wall() ^ ((uint64_t)evb__clock_mono() << 20) ^ (uint64_t)(uintptr_t)&mixed;

@@ -188,9 +188,11 @@ void fault_fs_duplicate(struct fault_fs *fs, const char *from, const char *to)
 void fault_fs_put(struct fault_fs *fs, const char *path, const void *bytes, size_t size)
 {
     struct inode *inode;
+    uint32_t ino;
 
     fault_fs_enter();
-    inode = &fs->inodes[make_file(fs, path)];
+    ino = make_file(fs, path); /* first: it may move them */
+    inode = &fs->inodes[ino];
     fault_fs_write(&inode->cache, 0, bytes, size);
     inode->cache.size = size;
     inode->disk = fault_fs_share(&inode->cache);
