@@ -208,7 +208,11 @@ check-tsan: ## the short tier under ThreadSanitizer, without one suppression
 check-long: ## the short tier with EVB_TEST_LONG=1: more rounds and seeds in the tests that ask for it
 	+$(Q)EVB_TEST_LONG=1 EVB_TEST_TIMEOUT_SCALE=$${EVB_TEST_TIMEOUT_SCALE:-15} $(MAKE) --no-print-directory check
 
-# The explorer (check-model) and the benches (bench, bench-peers) have rules of their own. They may use BUILD, SRCS, COMPILE, LINK, Q, say,
+.PHONY: check-power
+check-power: all ## the store on images of real file systems that lose power; needs root and loop devices, says what it skips
+	$(Q)EVB_TEST_TIMEOUT_SCALE=$${EVB_TEST_TIMEOUT_SCALE:-15} $(RUN_TESTS) tests/power/loop_image.sh
+
+# The explorer (check-model), the benches (bench, bench-peers) and the fuzz targets have rules of their own. They may use BUILD, SRCS, COMPILE, LINK, Q, say,
 # ALIGN_LOOPS and $(BUILD)/libevbus.a.
 -include tests/model/rules.mk
 # What tests/model/seeded_queue_model.sh needs to compile a changed copy.
