@@ -517,8 +517,8 @@ typedef struct evb_message {
  *   emits of this thread are under way, on any bus, or a hook emits (an emit on a topic that nobody listens to
  *   may answer 0 all the same). EVB_ECLOSED: the bus is being destroyed.
  *   EVB_EFORKED: the bus was made before fork. EVB_ENOMEM: only when more than 64 threads emit at the same
- *   time, for the first emit of a thread, if the allocator refuses. With queues also as evb_publish without
- *   options.
+ *   time, for the first emit of a thread, if the allocator refuses. With queues or a store also as evb_publish
+ *   without options.
  * Since: 0.1.0
  */
 EVB_API int32_t evb_emit(evb_bus *bus, const char *topic, const void *data, size_t size);

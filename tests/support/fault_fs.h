@@ -222,6 +222,7 @@ struct fault_fs_drive {
     uint32_t images;  /* a crash point that has something to choose; the first two keep nothing and all */
     uint32_t images2; /* a crash point of recover, made of every every2-th image of the script */
     uint32_t every2;  /* 0 = 1 */
+    uint32_t stride;  /* fault_fs_each_failure: every stride-th call only; 0 = 1 */
     uint32_t modes;   /* FAULT_FS_KIND(mode) | ... to draw from; 0 = SECTORS, TORN and GARBLED */
     bool expect_violations; /* a negative control: nothing is printed, the first violation ends it */
 };

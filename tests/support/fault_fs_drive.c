@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The drivers: a script run once and cut off after each of its calls; a script run once for each of its calls
  * that can fail. */
-#include "base/platform.h"
 #include "fault_fs_internal.h"
 
 #include <inttypes.h>
@@ -264,11 +263,11 @@ struct fault_fs_verdict fault_fs_each_failure(const struct fault_fs_drive *drive
     struct run run = {.drive = &with, .repeat = getenv("EVB_FAULT_FS")};
 
     if (with.seed == 0) with.seed = 1;
+    if (with.stride == 0) with.stride = 1;
     for (int sticky = 0; sticky < 2; sticky++) {
         bool met = true;
 
-        /* One thread only: its races are soon found, or there are none. */
-        for (uint64_t nth = 1; met && !finished(&run); nth += EVB__TSAN ? 8 : 1) {
+        for (uint64_t nth = 1; met && !finished(&run); nth += with.stride) {
             struct fault_fs_point at = {.fault = status, .nth = nth, .sticky = sticky != 0};
             struct fault_fs *record = fault_fs_new();
 

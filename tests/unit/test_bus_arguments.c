@@ -160,7 +160,6 @@ TEST(bus_options_are_checked)
     FAILS(evb_bus_create(&(evb_bus_opts){.flags = 1}, &made), EVB_EINVAL);
     FAILS(evb_bus_create(&(evb_bus_opts){.drain_timeout_ns = -2}, &made), EVB_EINVAL);
     FAILS(evb_bus_create(&(evb_bus_opts){.drain_timeout_ns = INT64_MIN}, &made), EVB_EINVAL);
-    FAILS(evb_bus_create(&(evb_bus_opts){.store = (evb_store *)&something}, &made), EVB_ENOTSUP);
     FAILS(evb_bus_create(&(evb_bus_opts){.schemas = (evb_schemas *)&something}, &made), EVB_ENOTSUP);
     EQ_PTR(made, untouched);
     OK(evb_bus_create(
