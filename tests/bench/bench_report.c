@@ -86,6 +86,18 @@ static const struct section sections[] = {
     {"pool/idle/", "a pool without work: ns of CPU a second", NULL},
     {"pool/timer/", "timers between a second and an hour, set and stopped in an order of its own: ns each",
      NULL},
+    {"store/durable/", "append, 100 bytes, safe on the disk: one, 100 at once, 16 threads: ns an event",
+     "pwrite, fdatasync"},
+    {"store/kill/", "append, 100 bytes, survives kill -9, not a power cut: ns an event", "pwrite"},
+    {"store/version/", "the same with an exact expected version: ns", "any version"},
+    {"store/interval/", "append, synced every 10 ms: ns an event", "synced by the system"},
+    {"store/mem/", "append, written by a thread later: ns an event", "written at once"},
+    {"store/scan/", "read all, events of 100 bytes or 1 KiB, checksums checked: ns an event", "pread"},
+    {"store/stream/", "read one stream of 100: ns an event of it", "reading all"},
+    {"store/pattern/", "read all for a pattern, one topic of 100 matches: ns an event passed", "no pattern"},
+    {"store/follow/", "from an append to a reader that sleeps: ns, median", "a pipe"},
+    {"store/open/", "open with a log (after kill -9 in a new process): ns", "SQLite"},
+    {"store/snapshot/", "a state of 4 KiB, replaced and synced, loaded: ns", "a file"},
 };
 
 static const char *number(char *buf, size_t size, double value, const char *suffix)

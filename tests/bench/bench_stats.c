@@ -59,6 +59,7 @@ struct bench_row *stats_reference(struct bench_report *r, const struct bench_row
 
     if (starts(row->name, "ring/")) return stats_ring_reference(r, row);
     if (starts(row->name, "queue/")) return stats_queue_reference(r, row);
+    if (starts(row->name, "store/")) return stats_store_reference(r, row);
     if (starts(row->name, "emit/")) return report_find(r, row->name, "raw");
     if (starts(row->name, "threads/2") || starts(row->name, "churn/"))
         return report_find(r, "threads/1", row->impl);
@@ -131,6 +132,7 @@ struct bench_goal stats_goal(struct bench_report *r, const struct bench_row *row
     if (strncmp(row->impl, "evbus", 5) != 0 || stats_of(&row->ns, r->rounds).samples == 0) return none;
     if (starts(row->name, "ring/")) return stats_ring_goal(r, row, which);
     if (starts(row->name, "queue/")) return stats_queue_goal(r, row, which);
+    if (starts(row->name, "store/")) return stats_store_goal(r, row, which);
     if (which > 0) return none;
     if (strcmp(row->name, "emit/1") == 0)
         return stats_goal_from(r, row, report_find(r, row->name, "raw"), 1.05, 4, "raw x 1.05 + 4 ns");

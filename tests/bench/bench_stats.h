@@ -40,5 +40,8 @@ struct bench_goal stats_ring_goal(struct bench_report *r, const struct bench_row
 /* The rows of the queues: bench_stats_queue.c. */
 struct bench_row *stats_queue_reference(struct bench_report *r, const struct bench_row *row);
 struct bench_goal stats_queue_goal(struct bench_report *r, const struct bench_row *row, uint32_t which);
+/* The rows of the store: bench_stats_store.c. */
+struct bench_row *stats_store_reference(struct bench_report *r, const struct bench_row *row);
+struct bench_goal stats_store_goal(struct bench_report *r, const struct bench_row *row, uint32_t which);
 
 #endif

@@ -8,6 +8,12 @@
 ROUNDS ?= 15
 ONLY   ?=
 NICE   ?=
+# STORE_MB=64  the log that the store's scans and openings read; STORE_MB=1024 is the size that the goals are about
+# STORE_DIR=   where its files go: on the disk that is meant
+STORE_MB  ?= 64
+STORE_DIR ?= $(BUILD)/bench/store
+export BENCH_STORE_MB = $(STORE_MB)
+export BENCH_STORE_DIR = $(STORE_DIR)
 
 BENCH_DIR     := $(BUILD)/bench
 BENCH_JSON    ?= bench.json
@@ -17,12 +23,15 @@ bench-flow    := $(bench-common) $(BENCH_DIR)/obj/bench_flow.o
 bench-post    := $(bench-common) $(BENCH_DIR)/obj/bench_queue.o
 bench-rings   := $(BENCH_DIR)/bench_ring $(BENCH_DIR)/bench_ring_so
 bench-work    := $(bench-common) $(BENCH_DIR)/obj/bench_pool_run.o
+bench-files   := $(bench-common) $(BENCH_DIR)/obj/bench_store_run.o
 bench-own     := $(BENCH_DIR)/bench_emit $(BENCH_DIR)/bench_emit_so $(BENCH_DIR)/bench_threads $(BENCH_DIR)/bench_match $(bench-rings) \
 	$(BENCH_DIR)/bench_pool
 bench-own-run := $(BENCH_DIR)/bench_emit $(BENCH_DIR)/bench_emit_so $(BENCH_DIR)/bench_threads '$(BENCH_DIR)/bench_match $(BENCH_DIR)' $(bench-rings) \
 	$(BENCH_DIR)/bench_pool
 bench-own     += $(BENCH_DIR)/bench_queue
 bench-own-run += $(BENCH_DIR)/bench_queue
+bench-own     += $(BENCH_DIR)/bench_store
+bench-own-run += $(BENCH_DIR)/bench_store
 
 BENCH_RUN = $(BENCH_DIR)/bench_run -r '$(ROUNDS)' $(if $(ONLY),-k '$(ONLY)') $(if $(NICE),-n '$(NICE)') -o '$(BENCH_JSON)' \
 	-i 'compiler $(shell $(CC) --version | head -n 1)' -i 'flags $(CFLAGS) $(REQ_CFLAGS), emit and raw loop: $(ALIGN_LOOPS)'
@@ -33,7 +42,7 @@ bench: $(BENCH_DIR)/bench_run $(bench-own) $(bench-samples) ## our own numbers b
 
 # Times of this mean nothing; that every case answers rightly does.
 bench-smoke: $(BENCH_DIR)/bench_run $(bench-own) $(BENCH_DIR)/match-1k.txt ## every case of the bench once, for its result only, not its time
-	$(Q)BENCH_BATCH_MS=1 $(BENCH_DIR)/bench_run -r 1 -k emit/,name/,handle/,threads/,churn/,onoff/,match/1k,ring/,pool/,queue/ $(bench-own-run)
+	$(Q)BENCH_BATCH_MS=1 BENCH_STORE_MB=1 $(BENCH_DIR)/bench_run -r 1 -k emit/,name/,handle/,threads/,churn/,onoff/,match/1k,ring/,pool/,queue/,store/ $(bench-own-run)
 
 # ---------------------------------------------------------------------------------------------------- programs
 
@@ -48,7 +57,7 @@ $(BENCH_DIR)/obj/%_so.o: tests/bench/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(Q)$(COMPILE) -DBENCH_SHARED '-DBENCH_IMPL="evbus.so"' '-DBENCH_IMPL_END=".so"' -c $< -o $@
 
-$(BENCH_DIR)/bench_run: $(addprefix $(BENCH_DIR)/obj/,bench_run.o bench_report.o bench_stats.o bench_stats_ring.o bench_stats_queue.o) $(bench-common)
+$(BENCH_DIR)/bench_run: $(addprefix $(BENCH_DIR)/obj/,bench_run.o bench_report.o bench_stats.o bench_stats_ring.o bench_stats_queue.o bench_stats_store.o) $(bench-common)
 $(BENCH_DIR)/bench_workload: $(BENCH_DIR)/obj/bench_workload.o
 $(BENCH_DIR)/bench_emit: $(BENCH_DIR)/obj/bench_emit.o $(BENCH_DIR)/obj/bench_raw.o $(bench-common) $(BUILD)/libevbus.a
 $(BENCH_DIR)/bench_threads: $(BENCH_DIR)/obj/bench_threads.o $(bench-common) $(BUILD)/libevbus.a
@@ -56,7 +65,8 @@ $(BENCH_DIR)/bench_match: $(BENCH_DIR)/obj/bench_match.o $(BENCH_DIR)/obj/worklo
 $(BENCH_DIR)/bench_ring: $(addprefix $(BENCH_DIR)/obj/,bench_ring.o bench_ring_refs.o) $(bench-flow) $(BUILD)/libevbus.a
 $(BENCH_DIR)/bench_pool: $(BENCH_DIR)/obj/bench_pool.o $(bench-work) $(BUILD)/libevbus.a
 $(BENCH_DIR)/bench_queue: $(addprefix $(BENCH_DIR)/obj/,bench_queue_bus.o bench_queue_idle.o bench_queue_mutex.o) $(bench-post) $(BUILD)/libevbus.a
-$(addprefix $(BENCH_DIR)/,bench_run bench_workload bench_emit bench_threads bench_match bench_ring bench_pool bench_queue):
+$(BENCH_DIR)/bench_store: $(addprefix $(BENCH_DIR)/obj/,bench_store.o bench_store_own.o bench_store_raw.o) $(bench-files) $(BUILD)/libevbus.a
+$(addprefix $(BENCH_DIR)/,bench_run bench_workload bench_emit bench_threads bench_match bench_ring bench_pool bench_queue bench_store):
 	$(call say,LD,$@)
 	$(Q)$(LINK) $^ $(LDLIBS) -o $@
 
@@ -204,6 +214,35 @@ $(BENCH_DIR)/peer_nng: tests/bench/peer_nng.c $(bench-post)
 	$(call say,CC,$<)
 	$(Q)$(COMPILE) $(LDFLAGS) $(filter %.c %.o,$^) -lnng -o $@
 
+# ---- peers of the store
+
+bench-sqlite  := $(call bench-header-c,sqlite3.h)
+bench-lmdb    := $(call bench-header-c,lmdb.h)
+bench-leveldb := $(call bench-header-c,leveldb/c.h)
+bench-rocksdb := $(call bench-header-c,rocksdb/c.h)
+
+bench-store-bins := $(if $(bench-sqlite),$(BENCH_DIR)/peer_sqlite) $(if $(bench-lmdb),$(BENCH_DIR)/peer_lmdb) \
+	$(if $(bench-leveldb),$(BENCH_DIR)/peer_leveldb) $(if $(bench-rocksdb),$(BENCH_DIR)/peer_rocksdb)
+bench-missing += $(if $(bench-sqlite),,-m 'SQLite: no sqlite3.h') $(if $(bench-lmdb),,-m 'LMDB: no lmdb.h') \
+	$(if $(bench-leveldb),,-m 'LevelDB: no leveldb/c.h') $(if $(bench-rocksdb),,-m 'RocksDB: no rocksdb/c.h')
+
+$(BENCH_DIR)/peer_sqlite: tests/bench/peer_sqlite.c $(bench-files)
+	$(call say,CC,$<)
+	$(Q)$(COMPILE) $(LDFLAGS) $(filter %.c %.o,$^) -lsqlite3 -o $@
+
+$(BENCH_DIR)/peer_lmdb: tests/bench/peer_lmdb.c $(bench-files)
+	$(call say,CC,$<)
+	$(Q)$(COMPILE) $(LDFLAGS) $(filter %.c %.o,$^) -llmdb -o $@
+
+$(BENCH_DIR)/peer_leveldb: tests/bench/peer_leveldb.c $(bench-files)
+	$(call say,CC,$<)
+	$(Q)$(COMPILE) '-DBENCH_DB_VERSION="$(call bench-debian,libleveldb-dev)"' $(LDFLAGS) $(filter %.c %.o,$^) -lleveldb -o $@
+
+# The same source: RocksDB's calls are LevelDB's under another name. Its header is not held to our warnings.
+$(BENCH_DIR)/peer_rocksdb: tests/bench/peer_leveldb.c $(bench-files)
+	$(call say,CC,$<)
+	$(Q)$(COMPILE) -DBENCH_ROCKSDB '-DBENCH_DB_VERSION="$(call bench-debian,librocksdb-dev)"' $(LDFLAGS) $(filter %.c %.o,$^) -lrocksdb -o $@
+
 # ---- peers of the pools
 
 bench-glib := $(call bench-has,glib-2.0)
@@ -239,9 +278,9 @@ $(BENCH_DIR)/java/PeerPool.class: tests/bench/PeerPool.java
 	@mkdir -p $(@D)
 	$(Q)javac -d $(@D) $<
 
-bench-peers: $(BENCH_DIR)/bench_run $(bench-own) $(bench-peer-bins) $(bench-ring-bins) $(bench-queue-bins) $(bench-pool-bins) \
+bench-peers: $(BENCH_DIR)/bench_run $(bench-own) $(bench-peer-bins) $(bench-ring-bins) $(bench-queue-bins) $(bench-store-bins) $(bench-pool-bins) \
 		$(if $(bench-disruptor),$(BENCH_DIR)/java/PeerDisruptor.class) $(if $(bench-javac),$(BENCH_DIR)/java/PeerPool.class) $(bench-samples)
-	$(Q)$(BENCH_RUN) $(bench-missing) $(bench-own-run) $(bench-peer-run) $(bench-ring-run) $(bench-queue-bins) $(bench-pool-run)
+	$(Q)$(BENCH_RUN) $(bench-missing) $(bench-own-run) $(bench-peer-run) $(bench-ring-run) $(bench-queue-bins) $(bench-store-bins) $(bench-pool-run)
 endif
 bench-peers: ## the same beside the peers that are installed, interleaved in one run
 
