@@ -41,21 +41,6 @@ void evb__put64(unsigned char *to, uint64_t v)
     evb__put32(to + 4, (uint32_t)(v >> 32));
 }
 
-uint16_t evb__get16(const unsigned char *from)
-{
-    return (uint16_t)(from[0] | from[1] << 8);
-}
-
-uint32_t evb__get32(const unsigned char *from)
-{
-    return evb__get16(from) | (uint32_t)evb__get16(from + 2) << 16;
-}
-
-uint64_t evb__get64(const unsigned char *from)
-{
-    return evb__get32(from) | (uint64_t)evb__get32(from + 4) << 32;
-}
-
 /* ---- META and segment headers ---- */
 
 static void format_put(unsigned char *to, const char *magic, const struct evb__format *f)
@@ -438,27 +423,26 @@ static void take_meta(struct cut *c, uint16_t flags, struct evb__event_view *e)
 
 int64_t evb__event_take(const unsigned char *from, size_t size, struct evb__event_view *ret)
 {
-    struct evb__event_view e = {0};
     struct cut meta;
     size_t meta_len, left;
     uint16_t flags;
 
     if (size < EVB__EVENT_HEADER) return EVB_ECORRUPT;
-    e.data_len = evb__get32(from);
+    *ret = (struct evb__event_view){.data_len = evb__get32(from)};
     meta_len = evb__get16(from + 4);
     flags = evb__get16(from + 6);
     left = size - EVB__EVENT_HEADER;
     if ((flags & ~KNOWN) != 0 || evb__round8(meta_len) > left) return EVB_ECORRUPT;
     left -= evb__round8(meta_len);
-    if (e.data_len > left || left - e.data_len < evb__round8(e.data_len) - e.data_len) return EVB_ECORRUPT;
+    if (ret->data_len > left || left - ret->data_len < evb__round8(ret->data_len) - ret->data_len)
+        return EVB_ECORRUPT;
     meta.at = from + EVB__EVENT_HEADER;
     meta.end = meta.at + meta_len;
     meta.over = false;
-    take_meta(&meta, flags, &e);
+    if (flags != 0) take_meta(&meta, flags, ret);
     if (meta.over || meta.at != meta.end) return EVB_ECORRUPT;
-    e.data = from + EVB__EVENT_HEADER + evb__round8(meta_len);
-    *ret = e;
-    return (int64_t)(EVB__EVENT_HEADER + evb__round8(meta_len) + evb__round8(e.data_len));
+    ret->data = from + EVB__EVENT_HEADER + evb__round8(meta_len);
+    return (int64_t)(EVB__EVENT_HEADER + evb__round8(meta_len) + evb__round8(ret->data_len));
 }
 
 void evb__event_headers(const struct evb__event_view *entry, evb_header *ret_headers)

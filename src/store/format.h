@@ -47,6 +47,7 @@
 
 #include <evbus/store.h>
 #include <stdbool.h>
+#include "base/hash.h"
 #include "base/platform.h"
 
 #define EVB__STORE_MAJOR     1u
@@ -103,9 +104,21 @@ struct evb__event_view {
 void evb__put16(unsigned char *to, uint16_t v);
 void evb__put32(unsigned char *to, uint32_t v);
 void evb__put64(unsigned char *to, uint64_t v);
-uint16_t evb__get16(const unsigned char *from);
-uint32_t evb__get32(const unsigned char *from);
-uint64_t evb__get64(const unsigned char *from);
+
+EVB__INLINE uint16_t evb__get16(const unsigned char *from)
+{
+    return (uint16_t)(from[0] | from[1] << 8);
+}
+
+EVB__INLINE uint32_t evb__get32(const unsigned char *from)
+{
+    return (uint32_t)evb__read32(from);
+}
+
+EVB__INLINE uint64_t evb__get64(const unsigned char *from)
+{
+    return evb__read64(from);
+}
 
 EVB__INLINE size_t evb__round8(size_t n)
 {
@@ -148,6 +161,16 @@ int32_t evb__event_measure(const evb_record *record, const char *stream, size_t 
 unsigned char *evb__event_put(unsigned char *to, const evb_record *record, const char *stream);
 /* Bytes of the event that begins there, or EVB_ECORRUPT. */
 int64_t evb__event_take(const unsigned char *from, size_t size, struct evb__event_view *ret);
+/* Bytes of the event that begins there, if it has data and nothing else, or 0: then evb__event_take
+ * says more. */
+EVB__INLINE size_t evb__event_plain(const unsigned char *from, size_t size)
+{
+    size_t bytes;
+
+    if (size < EVB__EVENT_HEADER || evb__get32(from + 4) != 0) return 0; /* meta_len and flags */
+    bytes = EVB__EVENT_HEADER + evb__round8(evb__get32(from));
+    return bytes <= size ? bytes : 0;
+}
 /* entry->header_count headers, as views. */
 void evb__event_headers(const struct evb__event_view *entry, evb_header *ret_headers);
 

@@ -19,8 +19,8 @@
 
 #include "store/store.h"
 
-#define EVB__READER_PLACES 32u /* of a stream, fetched at a time */
-#define EVB__READER_NAMES  64u /* streams whose names are at hand */
+#define EVB__READER_PLACES 32u  /* of a stream, fetched at a time */
+#define EVB__READER_NAMES  256u /* streams whose names are at hand */
 
 struct evb_reader {
     /* constant */

@@ -5,6 +5,7 @@
 #include <string.h>
 #include "base/alloc.h"
 #include "base/file.h"
+#include "base/hash.h"
 
 #define ROOM_MIN ((size_t)4096)
 
@@ -98,17 +99,30 @@ int32_t evb__scan_fill(struct evb__scan *scan, size_t size, const unsigned char 
     return EVB_OK;
 }
 
+/* evb__scan_fill for the common case that the window has it all. */
+static inline int32_t scan_have(struct evb__scan *scan, size_t size, const unsigned char **ret_bytes,
+                                size_t *ret_have)
+{
+    uint64_t skip = scan->offset - scan->at; /* enormous before the window */
+
+    if (skip > scan->have || scan->have - skip < size || scan->limit - scan->offset < size)
+        return evb__scan_fill(scan, size, ret_bytes, ret_have);
+    *ret_bytes = scan->bytes + skip;
+    *ret_have = size;
+    return EVB_OK;
+}
+
 /* The frame at the offset, without going on. */
 static int32_t scan_look(struct evb__scan *scan, struct evb__frame *ret, const unsigned char **ret_bytes)
 {
     size_t have;
-    int32_t rc = evb__scan_fill(scan, EVB__FRAME_HEADER, ret_bytes, &have);
+    int32_t rc = scan_have(scan, EVB__FRAME_HEADER, ret_bytes, &have);
 
     if (rc != EVB_OK) return rc;
     rc = evb__frame_take(*ret_bytes, have, ret);
     if (rc != EVB_OK) return rc;
     if (ret->len > scan->max_frame || ret->len > scan->limit - scan->offset) return EVB_ECORRUPT;
-    rc = evb__scan_fill(scan, ret->len, ret_bytes, &have);
+    rc = scan_have(scan, ret->len, ret_bytes, &have);
     if (rc != EVB_OK) return rc;
     if (have < ret->len || !evb__frame_fits(*ret_bytes, ret, scan->salt)) return EVB_ECORRUPT;
     return EVB_OK;
@@ -136,7 +150,9 @@ int32_t evb__scan_zeros(struct evb__scan *scan)
 
         if (filled != EVB_OK) rc = filled;
         if (filled != EVB_OK || have == 0) break;
-        for (i = 0; i < have && bytes[i] == 0; i++) {
+        for (i = 0; i + 8 <= have && evb__read64(bytes + i) == 0; i += 8) {
+        }
+        for (; i < have && bytes[i] == 0; i++) {
         }
         if (i < have) rc = 0;
         scan->offset += have;

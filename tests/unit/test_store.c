@@ -297,6 +297,24 @@ TEST(a_stream_is_read_from_a_version_or_a_position_forward_and_backwards)
     OK(evb_store_close(store));
 }
 
+TEST(a_follower_from_a_version_that_is_still_to_come_passes_over_what_is_there)
+{
+    evb_store *store = small_history();
+    evb_read_opts opts = {.stream = "a", .from_version = 4, .flags = EVB_READ_FOLLOW};
+    evb_record more = {.topic = "t", .data = "a4", .size = 2}, record;
+    evb_reader *reader;
+
+    OK(evb_store_read(store, &opts, &reader));
+    EQ(evb_reader_next(reader, 0, &record), EVB_EAGAIN);
+    EQ(evb_reader_next(reader, 0, &record), EVB_EEMPTY);
+    OK(evb_store_append(store, "a", EVB_ANY_VERSION, &more, 1, NULL));
+    OK(evb_reader_next(reader, 0, &record));
+    EQ(record.version, 4);
+    EQ_MEM(record.data, "a4", 2);
+    evb_reader_close(reader);
+    OK(evb_store_close(store));
+}
+
 TEST(a_pattern_chooses_topics)
 {
     evb_store *store = small_history();
@@ -526,6 +544,7 @@ int main(int argc, char **argv)
         EACH(a_closed_store_opened_and_closed_again_does_not_grow),
         EACH(everything_is_read_in_order_forward_and_backwards),
         EACH(a_stream_is_read_from_a_version_or_a_position_forward_and_backwards),
+        EACH(a_follower_from_a_version_that_is_still_to_come_passes_over_what_is_there),
         EACH(a_pattern_chooses_topics),
         EACH(a_read_from_a_time_begins_with_the_first_record_of_that_time_or_later),
         EACH(a_read_that_makes_no_sense_is_refused),
