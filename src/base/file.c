@@ -261,6 +261,18 @@ static int32_t file_forget(int32_t fd, uint64_t offset, uint64_t size, void *arg
     return evb__status_of_errno(posix_fadvise(fd, (off_t)offset, (off_t)size, POSIX_FADV_DONTNEED));
 }
 
+#if defined(__linux__) && defined(SYNC_FILE_RANGE_WRITE)
+static void file_hurry(int32_t fd, uint64_t offset, uint64_t size, void *arg)
+{
+    (void)arg;
+    if (offset > INT64_MAX || size > INT64_MAX - offset) return;
+    /* An error of the disk stays with the file, for the next datasync to tell. */
+    (void)sync_file_range(fd, (off64_t)offset, (off64_t)size, SYNC_FILE_RANGE_WRITE);
+}
+#else
+#define file_hurry NULL
+#endif
+
 static const struct evb__files files_system = {
     .open = file_open,
     .close = file_close,
@@ -278,6 +290,7 @@ static const struct evb__files files_system = {
     .map = file_map,
     .unmap = file_unmap,
     .forget = file_forget,
+    .hurry = file_hurry,
 };
 
 static EVB__ATOMIC(const struct evb__files *) files_now = &files_system;

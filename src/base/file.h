@@ -49,6 +49,9 @@ struct evb__files {
     /* A wish: whole pages within are read from the disk next time, as far as they have been synced. size 0: up
      * to the end. May be NULL: a table without it has no memory that could differ. */
     int32_t (*forget)(int32_t fd, uint64_t offset, uint64_t size, void *arg);
+    /* A wish: these bytes go to the disk now, so that a datasync finds less to do; waits for nothing and
+     * promises nothing. May be NULL. */
+    void (*hurry)(int32_t fd, uint64_t offset, uint64_t size, void *arg);
     void *arg;
 };
 

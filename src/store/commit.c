@@ -11,7 +11,9 @@
 #define CHUNK_MIN (256u * 1024) /* of the file that is made to exist ahead of the frames */
 #define CHUNK_MAX (8u * 1024 * 1024)
 #define ZEROS     (256u * 1024)
-#define LINGER    2u /* times that a leader steps aside for others of his kind before he collects */
+#define HURRY     (4u * 1024 * 1024)
+#define PAGE      (64u * 1024) /* a multiple of any */
+#define LINGER    2u           /* times that a leader steps aside for others of his kind before he collects */
 
 /* ---- waiting ---- */
 
@@ -137,6 +139,7 @@ void evb__groups_begin(evb_store *store)
 {
     group_begin(store, &store->groups[0]);
     group_begin(store, &store->groups[1]);
+    store->hurried = store->groups[0].offset;
 }
 
 static void group_undo(struct evb__group *group)
@@ -238,6 +241,18 @@ static void seal_frames(evb_store *store, const struct evb__group *group)
     evb__assert(at == group->used);
 }
 
+/* Who does not sync leaves up to a segment to whoever does: the roll, or the next open after a kill.
+ * What is on its way already does not make them wait. The page at the end is still being written to. */
+static void hurry_on(evb_store *store, uint64_t end)
+{
+    const struct evb__files *files = evb__files();
+
+    if (files->hurry == NULL || end < store->hurried + HURRY + PAGE) return;
+    end -= end % PAGE;
+    files->hurry(store->fd, store->hurried, end - store->hurried, files->arg);
+    store->hurried = end;
+}
+
 /* EVB_OK; or why not, and then *ret_final says whether it is for good. */
 static int32_t write_group(evb_store *store, struct evb__group *group, bool sync, bool *ret_final)
 {
@@ -254,6 +269,8 @@ static int32_t write_group(evb_store *store, struct evb__group *group, bool sync
     if (rc == EVB_OK && sync) {
         rc = files->datasync(store->fd, files->arg);
         *ret_final = true; /* also for lack of room: what it has dropped nobody can say */
+    } else if (rc == EVB_OK) {
+        hurry_on(store, group->offset + group->used);
     }
     return rc;
 }
@@ -266,6 +283,7 @@ static int32_t cut_back(evb_store *store, uint64_t offset)
 
     if (rc == EVB_OK) rc = files->datasync(store->fd, files->arg);
     store->allocated = offset;
+    if (store->hurried > offset) store->hurried = offset;
     return rc;
 }
 

@@ -130,6 +130,7 @@ struct evb_store {
     int32_t fd;                 /* of the last segment */
     uint64_t allocated;         /* bytes of its file that are there */
     bool no_allocate;           /* this file system cannot */
+    uint64_t hurried;           /* bytes of it that the system has been asked to write */
     bool indexed;               /* the last segment has an index */
     bool marked;                /* the last frame is a MARK, and it is durable */
     uint32_t last_group;        /* appends in the last group: linger? */
