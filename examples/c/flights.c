@@ -4,13 +4,15 @@
  * Each row becomes the event `flight.<ORIGIN>.<DESTINATION>`. When an origin is first seen, a listener on
  * `flight.<ORIGIN>.*` is registered that owns the airport's sums; one listener on `flight.>` keeps the
  * totals. The loop that reads the rows knows nothing of sums, the listeners know nothing of files. With
- * `--workers N` the airports are queues whose handlers run on N threads; see flights_workers.h.
+ * `--workers N` the airports are queues whose handlers run on N threads; see flights_workers.h. With
+ * `--store DIR` every flight is in a store before it is an event, and `--replay DIR` needs the store only;
+ * see flights_store.h.
  *
  * Introduces: evb_listen with free_user for state that a listener owns, one wildcard listener per group,
  * evb_emit by name of a struct, and the number of listeners reached as a check.
  *
- * Usage: flights [--workers N] [--all | --csv] [FILE]. FILE is described in flights_csv.h; `-` is standard
- * input.
+ * Usage: flights [--workers N] [--store DIR] [--all | --csv] [FILE], or --replay DIR and no FILE. FILE is
+ * described in flights_csv.h; `-` is standard input.
  */
 /* POSIX: access, readlink, clock_gettime; in flights_csv.h fileno, fstat, isatty. Files over 2 GB on 32-bit
  * machines, too. */
@@ -18,6 +20,7 @@
 #define _FILE_OFFSET_BITS 64
 
 #include "flights_csv.h"
+#include "flights_store.h"
 #include "flights_workers.h"
 
 #include <evbus.h>
@@ -48,6 +51,7 @@ typedef struct replay {
     uint32_t airport_count;
     int64_t malformed;
     evb_sub *malformed_rows; /* NULL without workers */
+    flight_store flights;    /* with --store and --replay */
 } replay;
 
 static void tally_add(tally *t, const flight *f)
@@ -131,19 +135,45 @@ static int32_t finish_workers(replay *r, const char *file)
     return status < 0 ? status : list_malformed(r->malformed_rows, file, r->malformed);
 }
 
+/* First it is kept, then it is told. */
+static int32_t take_flight(replay *r, const flight *f, int64_t line)
+{
+    int32_t status = r->flights.store != NULL ? store_flight(&r->flights, f, line) : EVB_OK;
+    return status < 0 ? status : emit_flight(r, f);
+}
+
+/* Every flight of the store once through the bus. False: the reason has been printed. */
+static bool replay_store(replay *r, const char *dir)
+{
+    flight f = {.delay_min = 0};
+    int32_t status;
+    while ((status = next_flight(&r->flights, &f)) == EVB_OK && (status = emit_flight(r, &f)) == EVB_OK) {
+    }
+    int32_t finished = finish_workers(r, dir);
+    if (status == EVB_EEMPTY) status = finished;
+    if (status < 0)
+        fprintf(stderr, "flights: %s: cannot replay: %s\n", dir,
+                status == EVB_EINVAL ? "it holds something else than flights" : store_trouble(status));
+    return status >= 0;
+}
+
 /* Every row once through the bus. False: the reason has been printed. */
-static bool replay_file(replay *r, csv_input *in)
+static bool replay_file(replay *r, csv_input *in, const char *dir)
 {
     int32_t status = EVB_OK;
     flight f;
     const char *reason = NULL;
     int got = CSV_ROW;
     while (status == EVB_OK && ((got = csv_next(in, &f, &reason)) == CSV_ROW || got == CSV_MALFORMED))
-        status = got == CSV_ROW ? emit_flight(r, &f) : report_malformed(r, in, reason);
+        status = got == CSV_ROW ? take_flight(r, &f, in->line) : report_malformed(r, in, reason);
     progress_clear(in);
 
     int32_t finished = finish_workers(r, in->name);
-    if (status < 0)
+    if (status >= 0 && got != CSV_ERROR && dir != NULL) status = finish_store(&r->flights);
+    if (status < 0 && dir != NULL)
+        fprintf(stderr, "flights: %s:%" PRId64 ": cannot go on with %s: %s\n", in->name, in->line, dir,
+                store_trouble(status));
+    else if (status < 0)
         fprintf(stderr, "flights: %s:%" PRId64 ": cannot emit: %s\n", in->name, in->line,
                 evb_strerror(status));
     else if (got == CSV_ERROR)
@@ -255,46 +285,68 @@ static const char *default_file(const char *program)
 }
 
 static const char usage[] =
-    "usage: flights [--workers N] [--all | --csv] [FILE]\n"
+    "usage: flights [--workers N] [--store DIR] [--all | --csv] [FILE]\n"
+    "       flights [--workers N] --replay DIR [--all | --csv]\n"
     "  FILE   date,origin,destination,delay_min,distance_mi; default examples/data/flights.csv; - is stdin\n"
     "  --all  every airport, not only the ten with most flights\n"
     "  --csv  every airport by code, as CSV and nothing else\n"
-    "  --workers N  queues and N threads, 1 to 48, instead of listeners; the result is the same\n";
+    "  --workers N  queues and N threads, 1 to 48, instead of listeners; the result is the same\n"
+    "  --store DIR  each flight is appended to the store in DIR before it is counted; what is there is not\n"
+    "               appended again, so a run that was killed can be started once more\n"
+    "  --replay DIR  the same table from the store in DIR alone\n";
 
-static int run(const char *name, bool all, bool csv, uint32_t workers)
+typedef struct orders {
+    const char *file, *store, *replay; /* NULL: not said */
+    bool all, csv;
+    uint32_t workers;
+} orders;
+
+/* False: the reason has been printed. */
+static bool open_store(replay *r, const orders *o)
+{
+    const char *dir = o->store != NULL ? o->store : o->replay;
+    if (dir == NULL) return true;
+    int32_t status = o->store != NULL ? open_flights(&r->flights, dir) : open_replay(&r->flights, dir);
+    if (status < 0) fprintf(stderr, "flights: cannot open %s: %s\n", dir, store_trouble(status));
+    return status >= 0;
+}
+
+static int run(const orders *o)
 {
     static replay r; /* static: both are big for a small stack */
     static csv_input in;
     int exit_code = 1;
 
-    r.workers = workers;
-    int32_t status = evb_bus_create(&(evb_bus_opts){.workers = workers}, &r.bus);
+    r.workers = o->workers;
+    int32_t status = evb_bus_create(&(evb_bus_opts){.workers = o->workers}, &r.bus);
     if (status == EVB_OK) {
         int64_t id = evb_on(r.bus, "flight.>", on_any_flight, &r.totals);
         if (id < 0) status = (int32_t)id;
     }
-    if (status == EVB_OK && workers > 0) status = queue_malformed(r.bus, &r.malformed_rows);
+    if (status == EVB_OK && o->workers > 0) status = queue_malformed(r.bus, &r.malformed_rows);
     if (status < 0) {
         fprintf(stderr, "flights: cannot set up the bus: %s\n", evb_strerror(status));
         goto out;
     }
-    if (!csv_open(&in, name)) {
-        fprintf(stderr, "flights: cannot open %s: %s\n", name, strerror(errno));
+    if (o->replay == NULL && !csv_open(&in, o->file)) {
+        fprintf(stderr, "flights: cannot open %s: %s\n", o->file, strerror(errno));
         goto out;
     }
+    if (!open_store(&r, o)) goto out;
     double begin = now();
-    if (!replay_file(&r, &in)) goto out;
+    if (!(o->replay != NULL ? replay_store(&r, o->replay) : replay_file(&r, &in, o->store))) goto out;
     double seconds = now() - begin;
     if (seconds <= 0) seconds = 1e-9; /* a coarse clock */
 
     compact_airports(&r);
-    if (!(csv ? print_csv(&r) : print_table(&r, all ? CODES : TOP_AIRPORTS, seconds))) {
+    if (!(o->csv ? print_csv(&r) : print_table(&r, o->all ? CODES : TOP_AIRPORTS, seconds))) {
         fprintf(stderr, "flights: cannot write: %s\n", strerror(errno));
         goto out;
     }
     exit_code = 0;
 out:
     csv_close(&in);
+    close_flights(&r.flights);
     if (r.malformed_rows != NULL) (void)evb_unsubscribe(r.malformed_rows);
     evb_bus_destroy(r.bus); /* ends listeners and queues, which frees the airports; NULL is fine */
     return exit_code;
@@ -302,31 +354,36 @@ out:
 
 int main(int argc, char **argv)
 {
-    const char *name = NULL;
-    bool all = false, csv = false, options = true;
-    uint32_t workers = 0;
+    orders o = {.workers = 0};
+    bool options = true;
 
     signal(SIGPIPE, SIG_IGN); /* a reader that went away is then a write error with a message */
     for (int i = 1; i < argc; i++) {
         const char *arg = argv[i];
         if (!options || arg[0] != '-' || arg[1] == '\0') {
-            if (name == NULL) {
-                name = arg;
+            if (o.file == NULL) {
+                o.file = arg;
                 continue;
             }
         } else if (strcmp(arg, "--") == 0) {
             options = false;
             continue;
         } else if (strcmp(arg, "--all") == 0) {
-            all = true;
+            o.all = true;
             continue;
         } else if (strcmp(arg, "--csv") == 0) {
-            csv = true;
+            o.csv = true;
             continue;
+        } else if (strcmp(arg, "--store") == 0 || strcmp(arg, "--replay") == 0) {
+            const char **dir = arg[2] == 's' ? &o.store : &o.replay;
+            *dir = argv[++i]; /* NULL when it was the last one */
+            if (*dir != NULL && **dir != '\0') continue;
+            fprintf(stderr, "flights: %s needs a directory\n%s", arg, usage);
+            return 2;
         } else if (strcmp(arg, "--workers") == 0) {
             const char *number = argv[++i]; /* NULL when it was the last one */
-            workers = parse_workers(number);
-            if (workers > 0) continue;
+            o.workers = parse_workers(number);
+            if (o.workers > 0) continue;
             fprintf(stderr, "flights: --workers needs a number from 1 to %d, not: %s\n%s", (int)WORKERS_MAX,
                     number != NULL ? number : "nothing", usage);
             return 2;
@@ -336,5 +393,11 @@ int main(int argc, char **argv)
         fprintf(stderr, "flights: unexpected argument: %s\n%s", arg, usage);
         return 2;
     }
-    return run(name != NULL ? name : default_file(argv[0]), all, csv, workers);
+    if (o.replay != NULL && (o.store != NULL || o.file != NULL)) {
+        fprintf(stderr, "flights: --replay takes everything from the store: no %s\n%s",
+                o.file != NULL ? "file" : "--store", usage);
+        return 2;
+    }
+    if (o.file == NULL) o.file = default_file(argv[0]);
+    return run(&o);
 }

@@ -511,6 +511,114 @@ dead_letters_are_the_last_hundred_thousand() {
     same err <expected
 }
 
+# ---- the store
+
+# replays DIR: what --replay makes of it is what --csv makes of the data
+replays() {
+    OK --replay "$1" --csv
+    empty err
+    csv_of "$data" | same out
+}
+
+a_store_gives_the_same_table_while_it_is_made_found_and_replayed() {
+    rm -rf store
+    for _ in made found; do
+        OK --store store --csv "$data"
+        empty err
+        csv_of "$data" | same out
+    done
+    replays store
+    OK --replay store
+    says out '^total: 20000 flights, 220 airports, mean delay 7\.7 min, 21\.7% over 15 min late$'
+}
+
+# What a kill has left is a beginning; the next run adds the rest, and only that.
+killed_at_any_moment_it_ends_with_every_flight_once() {
+    rm -rf store
+    kills=0 tries=0 rounds=${EVB_TEST_LONG:+300}
+    while [ $tries -lt "${rounds:-12}" ]; do
+        tries=$((tries + 1))
+        [ $((tries % 12)) != 0 ] || rm -rf store
+        # shellcheck disable=SC2086 # none when it is empty
+        "$program" $mode --store store --csv "$data" >out 2>err &
+        sleep "0.0$(awk -v seed=$tries 'BEGIN { srand(seed); print int(rand() * 9) }')" # any moment will do
+        kill -9 $! 2>/dev/null || true
+        run wait $! 2>/dev/null
+        [ $code != 137 ] || kills=$((kills + 1))
+    done
+    echo "$kills of $tries killed"
+    [ $kills -gt 0 ]
+    OK --store store --csv "$data"
+    csv_of "$data" | same out
+    replays store
+}
+
+a_full_disk_is_an_error_and_a_later_run_goes_on() {
+    rm -rf store
+    # Files of 256 KiB at most, signals aside: about a tenth of the flights.
+    # shellcheck disable=SC2086 # none when it is empty
+    code=0
+    (trap '' XFSZ; ulimit -f 256; exec "$program" $mode --store store --csv "$data") >out 2>err || code=$?
+    [ $code = 1 ]
+    empty out
+    says err '^flights: .*flights.csv:[0-9]*: cannot go on with store: '
+    OK --store store --csv "$data"
+    replays store
+}
+
+a_store_of_another_file_or_of_none_is_refused() {
+    rm -rf store empty.store
+    printf '%s\n' $row >in
+    printf '2001-01-01,AAA,BBB,6,100\n' >other
+    printf '%s\n%s\n' $row $row >longer
+    OK --store store --csv in
+    FAILS 1 --store store --csv other
+    says err '^flights: other:1: cannot go on with store: it holds the flights of another file'
+    OK --store store --csv longer # the same beginning
+    FAILS 1 --store store --csv in
+    says err 'it holds the flights of another file'
+    OK --replay store --csv
+    says out '^AAA,2,'
+    FAILS 1 --replay no.store
+    echo 'flights: cannot open no.store: there is no store' | same err
+    FAILS 1 --store no/such/dir in
+    says err '^flights: cannot open no/such/dir: '
+    FAILS 1 --store in in
+    says err '^flights: cannot open in: '
+}
+
+a_directory_that_another_process_writes_to_is_refused() {
+    rm -rf store
+    mkfifo pipe
+    # shellcheck disable=SC2086 # none when it is empty
+    "$program" $mode --store store --csv pipe >first 2>first.err &
+    exec 3>pipe # opened: the other one has its file, and soon its store
+    n=0
+    until [ -e store/META ] && [ -n "$(ls store/seg 2>/dev/null)" ]; do
+        n=$((n + 1))
+        [ $n -lt 100000 ]
+    done
+    FAILS 1 --store store --csv "$data"
+    echo 'flights: cannot open store: another process writes to it; wait for its end, or take another directory' | same err
+    echo $row >&3
+    exec 3>&-
+    wait
+    says first '^AAA,1,'
+}
+
+store_and_replay_need_a_directory_and_do_not_mix() {
+    for option in --store --replay; do
+        FAILS 2 $option
+        says err "^flights: $option needs a directory\$"
+        FAILS 2 $option ''
+        says err '^usage: flights '
+    done
+    FAILS 2 --replay store "$data"
+    says err '^flights: --replay takes everything from the store: no file$'
+    FAILS 2 --replay store --store store
+    says err '^flights: --replay takes everything from the store: no --store$'
+}
+
 # ---- the runner: counts as a cmocka program does
 
 passed=0 skipped=0 failed=0
