@@ -180,7 +180,7 @@ $(SINGLE_BIN): private LINK += $(SINGLE_LINK)
 $(TEST_BINS):
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
-	$(Q)$(LINK) $^ -lcmocka $(LDLIBS) -o $@
+	$(Q)$(LINK) $(filter-out %.a,$^) $(filter %.a,$^) -lcmocka $(LDLIBS) -o $@
 
 # cmocka is the only thing that tests need: present, or installed by the system's package manager, or a clear message.
 $(BUILD)/cmocka: | $(BUILD)
@@ -219,6 +219,7 @@ check-power: all ## the store on images of real file systems that lose power; ne
 MODEL_ENV += EVB_BUILD='$(BUILD)' EVB_SINGLE_COMPILE='$(COMPILE) $(TEST_CPPFLAGS)' EVB_SINGLE_LINK='$(LINK) $(SINGLE_LINK)' EVB_SINGLE_OBJS='$(SINGLE_ALL)'
 check-model-seeded: $(SINGLE_BIN)
 -include tests/bench/rules.mk
+-include tests/fuzz/rules.mk
 
 # ---------------------------------------------------------------------------------------------------- examples
 
@@ -270,7 +271,7 @@ help: ## this list
 	@echo '  Variables: CC CFLAGS CPPFLAGS LDFLAGS WERROR= BUILD=dir V=1 PREFIX DESTDIR LIBDIR INCLUDEDIR'
 
 clean: ## removes everything that was built
-	$(Q)rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(BUILD)-clang
+	$(Q)rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(BUILD)-clang $(BUILD)-fuzz
 
 -include $(LIB_OBJS:.o=.d) $(PIC_OBJS:.o=.d) $(TESTLIB_OBJS:.o=.d) $(SUPPORT_OBJS:.o=.d) $(TEST_OBJS:.o=.d) $(SINGLE_OBJS:.o=.d)
 -include $(EXAMPLE_SRCS:%.c=$(BUILD)/exobj/%.d)

@@ -228,6 +228,9 @@ static int32_t take_index_streams(evb_store *store, struct evb__segment *segment
 
             if (stream->count > stream->first && stream->places[stream->count - 1] >= place)
                 return EVB_ECORRUPT;
+            if (EVB__PLACE_OFFSET(place) < EVB__SEGMENT_HEADER ||
+                EVB__PLACE_OFFSET(place) >= segment->end_offset)
+                return EVB_ECORRUPT;
             evb__stream_place(stream, place);
         }
         stream->version = version;
@@ -236,6 +239,18 @@ static int32_t take_index_streams(evb_store *store, struct evb__segment *segment
         at += stream_bytes(stream);
     }
     return places == 0 ? EVB_OK : EVB_ECORRUPT;
+}
+
+/* A landmark lies where a frame can, behind the one before it. */
+static bool mark_fits(const struct evb__segment *segment, const struct evb__landmark *mark,
+                      const unsigned char *bytes)
+{
+    bool first = mark == segment->marks;
+
+    return mark->offset % 8 == 0 && mark->offset < evb__get64(bytes + 48) &&
+           mark->offset >= (first ? EVB__SEGMENT_HEADER : mark[-1].offset) &&
+           mark->position >= (first ? segment->base : mark[-1].position) &&
+           mark->position <= evb__get64(bytes + 56);
 }
 
 static int32_t take_index(evb_store *store, struct evb__segment *segment, const unsigned char *bytes,
@@ -250,7 +265,8 @@ static int32_t take_index(evb_store *store, struct evb__segment *segment, const 
     if (evb__get32(bytes + 12) != segment->number || evb__get32(bytes + 16) != segment->salt ||
         evb__get64(bytes + 40) != segment->base)
         return EVB_ENOTFOUND; /* of an earlier file of this name */
-    if (need > size || evb__get64(bytes + 48) < EVB__SEGMENT_HEADER || evb__get64(bytes + 56) < segment->base)
+    if (need > size || evb__get64(bytes + 48) < EVB__SEGMENT_HEADER || evb__get64(bytes + 48) % 8 != 0 ||
+        evb__get64(bytes + 56) < segment->base)
         return EVB_ECORRUPT;
     evb__assert(segment->mark_count == 0);
     if (marks != 0) {
@@ -264,6 +280,7 @@ static int32_t take_index(evb_store *store, struct evb__segment *segment, const 
         mark->position = evb__get64(at);
         mark->offset = evb__get64(at + 8);
         mark->time_before = (int64_t)evb__get64(at + 16);
+        if (!mark_fits(segment, mark, bytes)) return EVB_ECORRUPT;
     }
     segment->last_crc = evb__get32(bytes + 20);
     segment->end_offset = evb__get64(bytes + 48);

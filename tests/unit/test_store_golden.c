@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include "fault_fs.h"
+#include "store/crc32c.h"
+#include "store/format.h"
 #include "store_golden.h"
 
 #define GOLDEN "tests/golden/store-v1"
@@ -164,6 +166,41 @@ TEST(the_golden_store_can_be_gone_on_with)
     EQ(fault_fs_open_files(fs), 0);
 }
 
+/* ---- an index that cannot be ---- */
+
+/* A checksum fits, as if the file had been made so: 32 bits at `at` are `value`. */
+static void index_says(size_t at_or_place, uint32_t value, int32_t answer)
+{
+    static const char path[] = "/d/seg/00000000000000000052.idx";
+    struct fault_fs *fs = golden_disk();
+    unsigned char bytes[512];
+    size_t size = (size_t)fault_fs_get(fs, path, bytes, sizeof bytes), at = at_or_place;
+    evb_store *store;
+    int32_t rc;
+
+    CHECK(size <= sizeof bytes && evb__get32(bytes + 76) >= 1 && evb__get32(bytes + 84) >= 2);
+    /* 0: the last place, before which all the others lie */
+    if (at == 0) at = size - 8 - evb__round8(evb__get32(bytes + 84) * 4u) + (evb__get32(bytes + 84) - 1) * 4;
+    evb__put32(bytes + at, value);
+    evb__put32(bytes + size - 8, evb__crc32c(0, bytes, size - 8));
+    fault_fs_put(fs, path, bytes, size);
+    rc = evb_store_open("/d", &STORE_GOLDEN_OPTS, &store);
+    EQ(rc, answer);
+    if (rc == EVB_OK) OK(evb_store_close(store));
+    fault_fs_use(NULL);
+    fault_fs_free(fs);
+}
+
+TEST(an_index_that_points_where_no_frame_can_be_is_not_believed)
+{
+    index_says(96, 4096, EVB_OK);             /* the landmark's offset, as it is */
+    index_says(96, 4097, EVB_ECORRUPT);       /* between the places of frames */
+    index_says(96, 0x7ffffff8, EVB_ECORRUPT); /* behind the end */
+    index_says(96, 8, EVB_ECORRUPT);          /* in the header */
+    index_says(0, 0x0fffffff, EVB_ECORRUPT);  /* a frame's place, behind the end */
+    index_says(48, 4097, EVB_ECORRUPT);       /* the end */
+}
+
 #define EACH(test) cmocka_unit_test_teardown(test, fault_fs_after)
 
 int main(int argc, char **argv)
@@ -172,6 +209,7 @@ int main(int argc, char **argv)
         EACH(with_clock_and_seeds_pinned_the_same_bytes_are_written_as_ever),
         EACH(the_golden_store_reads_as_the_text_says_with_its_indexes_and_without),
         EACH(the_golden_store_can_be_gone_on_with),
+        EACH(an_index_that_points_where_no_frame_can_be_is_not_believed),
     };
 
     return EVB_TEST_MAIN("store_golden", tests, argc, argv);
