@@ -15,6 +15,11 @@ program bad 'echo "detail one"; echo "[  PASSED  ] 1 test(s)."; echo "[  FAILED 
 program liar 'echo "all is well"'
 program crash 'echo "[  PASSED  ] 9 test(s)."; kill -SEGV $$'
 program skips 'echo "there is no moon"; exit 77'
+program wordy 'echo "setting up"; echo "[ RUN      ] good"; echo noise; echo "[       OK ] good"; echo "[ RUN      ] bad"; echo "what happened"; echo "[  FAILED  ] bad"; echo "[  FAILED  ] 1 test(s)."; exit 1'
+# Two that only end when they run at once.
+for pair in 'first second' 'second first'; do
+    program "${pair% *}" "echo >$work/here_${pair% *}; until [ -e $work/here_${pair#* } ]; do sleep 0.02; done; echo '[  PASSED  ] 1 test(s).'"
+done
 program hangs 'echo "[  PASSED  ] 1 test(s)."; exec sleep 60'
 program picky 'case ${1:-} in "" | wrap*) echo "[  PASSED  ] 1 test(s).";; *) echo "[  PASSED  ] 0 test(s)."; exit 1;; esac'
 
@@ -38,6 +43,12 @@ passes() {
 }
 failure() {
     ! run good bad && says '^FAILED  bad .*exit 1$' && says 'detail one' && says '^5 tests in 2 programs, 0 skipped, 1 failed$'
+}
+brief() {
+    ! run wordy && says 'setting up' && says 'what happened' && ! grep -q noise "$work/out" && ! grep -q good "$work/out"
+}
+at_once() {
+    EVB_TEST_JOBS=2 run first second good && says '^5 tests in 3 programs, 0 skipped, 0 failed$'
 }
 silence() {
     ! run good liar && says '^FAILED  liar .*counted no test'
@@ -81,6 +92,8 @@ have_cmocka() {
 
 check the_tests_of_all_programs_are_added_up passes
 check a_failure_is_shown_whole_and_fails_the_run failure
+check of_a_failure_the_tests_that_passed_are_left_out brief
+check programs_run_at_once_when_asked at_once
 check a_program_that_counted_nothing_has_failed silence
 check a_crash_after_a_good_count_is_a_failure death
 check a_program_that_hangs_is_stopped_and_has_failed hang
